@@ -16,8 +16,8 @@ DIR holds MNIST in IDX form (default: $PLEAT_DATA_DIR/mnist). The parts:
 
 Exit code 1 where a figure misses its bar. What was not run is said to be; a mean over fewer than five seeds says over how many. FOLDER (default:
 build/targets) keeps every run's figures, so a later call goes on from there; a program that was built since makes its runs stale. --write puts the
-tables into docs/compression.md (bars of parts that were not run say so), docs/deep_compression.md and docs/recipes.md (where their part was run, with
-both networks and, of the former, all seeds); a run with a miss writes nothing.
+tables into docs/compression.md (bars of parts that were not run say so), docs/deep_compression.md and docs/recipes.md (where their part was run; of the former
+with both networks and all seeds); a run with a miss writes nothing.
 """
 import argparse
 import collections
@@ -172,7 +172,14 @@ def table(head, rows):
 
 def targets(rows, not_run=()):
     return table(["", "bar", "figure", "of", ""], [[r.what, r.bar, r.figure, r.of, "holds" if r.holds else "**missed**"] for r in rows]
-                 + [[f"`--parts {p}`", "", "", "", "not run this time"] for p in not_run])
+                 + [[f"`{words}`", "", "", "", "not run this time"] for words in not_run])
+
+
+def not_run(o):
+    """The options that would bring the rest."""
+    rest = [f"--parts {p}" for p in PARTS if p not in o.parts and p != "recipes"] + [f"--models {m}" for m in MODELS if m not in o.models]
+    seeds = [str(s) for s in SEEDS if s not in o.seeds]
+    return rest + (["--seeds " + " ".join(seeds)] if seeds else [])
 
 
 def seeds_table(runs, o):
@@ -228,10 +235,10 @@ def main():
         o.json.write_text(json.dumps({"whole": whole, "seeds": list(o.seeds), "rows": [r._asdict() for r in rows]}, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     missed = [r.what for r in rows if not r.holds]
     if o.write and not missed:
-        filled(ROOT / "docs/compression.md", "targets", targets(rows, [p for p in left_out if p != "recipes"]))
+        filled(ROOT / "docs/compression.md", "targets", targets(rows, not_run(o)))
         if "deep_compression" in o.parts and tuple(o.models) == MODELS and tuple(o.seeds) == SEEDS:
             filled(ROOT / "docs/deep_compression.md", "seeds", seeds_table(runs, o))
-        if "recipes" in o.parts and tuple(o.models) == MODELS:
+        if "recipes" in o.parts:
             filled(ROOT / "docs/recipes.md", "recipes", recipes_table(runs, o))
     if missed:
         sys.exit("missed: " + "; ".join(missed))
