@@ -7,13 +7,17 @@
 
 #include <pleat/run/batch.hpp>
 #include <pleat/run/checkpoint.hpp>
+#include <pleat/run/checkpoint_arrival.hpp>
 #include <pleat/run/checkpoint_image.hpp>
+#include <pleat/run/checkpoint_match.hpp>
 #include <pleat/run/checkpoint_steps.hpp>
+#include <pleat/run/checkpoint_writer.hpp>
 #include <pleat/run/evaluate.hpp>
 #include <pleat/run/fit.hpp>
 #include <pleat/run/launch.hpp>
 #include <pleat/run/model_file.hpp>
 #include <pleat/run/model_image.hpp>
+#include <pleat/run/opened_checkpoint.hpp>
 #include <pleat/run/progress.hpp>
 #include <pleat/run/serve.hpp>
 #include <pleat/run/take_forms.hpp>

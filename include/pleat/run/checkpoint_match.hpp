@@ -1,0 +1,142 @@
+// SPDX-FileCopyrightText: 2026 The pleat authors
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+/// \file
+/// Whether a checkpoint belongs to a model: the same network, forms, masks, optimizer and seed; and what is said where it
+/// differs in what may differ.
+#pragma once
+
+#include <cstddef>
+#include <cstring>
+#include <set>
+#include <string>
+
+#include <pleat/comm/attempt.hpp>
+#include <pleat/nn/optimizer.hpp>
+#include <pleat/parallel/any_model.hpp>
+#include <pleat/plan/plan.hpp>
+#include <pleat/run/checkpoint_image.hpp>
+#include <pleat/run/opened_checkpoint.hpp>
+
+namespace pleat::run::detail {
+
+/// Encoded weights must have here the forms that they were saved in. Collective. \throws error on every rank alike with
+/// both sides
+template <class T, class Space>
+[[gnu::cold]] void demand_same_forms(parallel::any_model<T, Space> const& m, opened_checkpoint const& c) {
+  comm::all_or_none(m.all_ranks(), [&] {
+    std::set<std::string> names;
+    auto const& dense = c.demand_group(parameters_group);
+    nn::for_each_parameter(m.any_net(), [&](nn::any_weight<T, Space> const& w) {
+      if (!w.tied_to.empty()) return;
+      auto const there = c.form_of(w.name);
+      names.insert(w.name);
+      std::string const here(w.form_name());
+      if (there && there->form != here)
+        throw error{
+            c.call,
+            "'" + w.name + "' was saved in the form '" + there->form + "', and has the form '" + here + "' here",
+            "Give the model the checkpoint's forms before its optimizer is made: run::take_forms(folder, model)"};
+      if (!there && is_encoded(w) && dense.find(w.name))
+        throw error{c.call,
+                    "'" + w.name + "' was saved as the numbers that are trained, and has the form '" + here + "' here",
+                    "Load first, into the network as it was then; encode it afterwards"};
+    });
+    for (auto const& [key, words] : c.manifest.state)
+      if (key.starts_with(form_words) && !names.contains(key.substr(std::strlen(form_words))))
+        throw error{
+            c.call,
+            "'" + key.substr(std::strlen(form_words)) + "' was saved in an encoded form, and is no parameter here",
+            "It belongs to another network"};
+  });
+}
+
+/// What is said where the model has encoded weights and the checkpoint, written by an older version, has none.
+template <class T, class Space>
+[[nodiscard]] std::string words_of_kept_forms(parallel::any_model<T, Space> const& m, opened_checkpoint const& c) {
+  std::size_t kept = 0;
+  nn::for_each_parameter(m.any_net(), [&](nn::parameter const& w) { kept += is_encoded(w) && !c.form_of(w.name); });
+  return kept == 0 ? std::string()
+                   : "weights in encoded forms are not in this checkpoint: " + std::to_string(kept) +
+                         " of them stay what they are";
+}
+
+/// Whether a checkpoint belongs to this model: the same answer on every rank. Collective. \throws error with both sides
+template <class T, class Space>
+[[gnu::cold]] void demand_same_training(parallel::any_model<T, Space> const& m,
+                                        nn::optimizer_state<T, Space> const& optimizer, opened_checkpoint const& c) {
+  auto const demand = [&](std::string const& what, std::string const& saved, std::string const& here,
+                          std::string const& remedy) {
+    if (saved != here)
+      throw error{c.call, "it was saved with " + what + " " + saved + ", this run has " + here, remedy};
+  };
+  auto const saved = plan::plan::parse(c.value("plan"), false);
+  demand("seed", c.value("seed"), as_text(m.seed()), "Start with the same --seed");
+  demand("the optimizer", c.value("optimizer"), std::string(optimizer.name()), "Go on with the same optimizer");
+  demand("precision =", std::string(plan::name_of(saved.precision)), std::string(plan::name_of(m.plan().precision)),
+         "Use precision = " + std::string(plan::name_of(saved.precision)));
+  demand("a global batch of", std::to_string(saved.global_batch), std::to_string(m.plan().global_batch),
+         "Use global_batch = " + std::to_string(saved.global_batch));
+  if (saved.deterministic && m.plan().deterministic)
+    demand("lanes =", std::to_string(saved.lanes), std::to_string(m.plan().lanes),
+           "Use lanes = " + std::to_string(saved.lanes) + ", so that the bits go on");
+
+  demand_same_forms(m, c);
+  using W = nn::master_t<T>;
+  auto const compare = [&](io::safetensors_file const& group, dtype type, bool all) {
+    std::size_t used = 0;
+    nn::for_each_parameter(m.any_net(), [&](nn::parameter const& w) {
+      if (!is_stored(w)) return;
+      auto const* t = group.find(w.name);
+      if (!t && !all) return;
+      if (!t) throw error{c.call, "there is no parameter '" + w.name + "' in it", "It belongs to another network"};
+      if (t->shape != w.whole() || t->type != type)
+        throw error{c.call,
+                    "'" + w.name + "' is " + std::string(name_of(t->type)) + " " + t->shape.to_string() +
+                        " there and " + std::string(name_of(type)) + " " + w.whole().to_string() + " here",
+                    "It belongs to another network"};
+      ++used;
+    });
+    if (used != group.entries().size())
+      throw error{
+          c.call,
+          "it has " + std::to_string(group.entries().size()) + " parameters, this network has " + std::to_string(used),
+          "It belongs to another network"};
+  };
+  compare(c.demand_group(parameters_group), dtype_of<T>, true);
+  if (auto const* f = c.group(best_group)) compare(*f, dtype_of<T>, true);
+  if (auto const* f = c.group(masters_group)) compare(*f, dtype_of<W>, true);
+  for (int i = 0; i < m.arena().states(); ++i) compare(c.demand_group(optimizer_group(i)), dtype_of<W>, true);
+
+  auto const* masks = c.group(masks_group);
+  if (masks) compare(*masks, dtype::u8, false);
+  auto const here = pruned(m);
+  std::size_t number = 0;
+  nn::for_each_parameter(m.any_net(), [&](nn::any_weight<T, Space> const& w) {
+    bool const cut = here[number++] == 1;
+    bool const there = masks && is_stored(w) && masks->find(w.name);
+    if (there && !w.prunable())
+      throw error{c.call, "'" + w.name + "' was saved pruned, and here it cannot be",
+                  "Give its weight a form set with codec::masked, as compress::prune does"};
+    if (cut && !there && c.manifest.version > 1)
+      throw error{c.call, "'" + w.name + "' is pruned here, and was not when it was saved", "Load first, then prune"};
+  });
+}
+
+/// What is said where gradients travel otherwise than when the checkpoint was saved; empty if they do not.
+template <class T, class Space>
+[[nodiscard]] std::string words_of_residuals(parallel::any_model<T, Space> const& m, opened_checkpoint const& c,
+                                             index_t ranks) {
+  std::string const there = c.words("gradient_codec"), here = m.gradient_words();
+  index_t const now = m.ranks().size();
+  if (ranks == 0 || (there == here && ranks == now)) return {};
+  std::string all =
+      "what " + std::to_string(ranks) + (ranks == 1 ? " rank" : " ranks") + " had not sent of the gradients ";
+  all += here.empty() ? "is added to those of the next step"
+                      : "is dealt to " + std::to_string(now) + (now == 1 ? " rank" : " ranks");
+  if (there != here)
+    all += " (they travelled as " + (there.empty() ? std::string("they are") : there) + ", now as " +
+           (here.empty() ? std::string("they are") : here) + ")";
+  return all;
+}
+
+}  // namespace pleat::run::detail
