@@ -25,65 +25,19 @@
 
 #include <pleat/base/config.hpp>
 #include <pleat/base/error.hpp>
-#include <pleat/comm/detail/combine.hpp>
+#include <pleat/comm/detail/local_collective.hpp>
+#include <pleat/comm/detail/rank_words.hpp>
 #include <pleat/comm/types.hpp>
 
 namespace pleat::comm::detail {
 
-/// "rank 2", "ranks 1, 3"
-PLEAT_ONCE [[nodiscard]] inline std::string name_ranks(std::vector<int> const& ranks) {
-  std::string s = ranks.size() == 1 ? "rank " : "ranks ";
-  for (std::size_t i = 0; i < ranks.size(); ++i) s += (i ? ", " : "") + std::to_string(ranks[i]);
-  return s;
-}
-
-/// "0.25 s"
-PLEAT_ONCE [[nodiscard]] inline std::string name_seconds(double s) {
-  std::string t = std::to_string(s);
-  t.erase(t.find_last_not_of('0') + 1);
-  if (t.ends_with('.')) t.pop_back();
-  return t + " s";
-}
-
-/// Names what rank r asks for that differs from rank 0; empty if the two agree.
-PLEAT_ONCE [[nodiscard]] inline std::string disagreement(call const& a, call const& b, int rank) {
-  bool same = a.kind == b.kind && a.count() == b.count() && (a.kind == call_kind::barrier || a.type() == b.type()) &&
-              (!a.reduces() || a.op == b.op) && (!a.rooted() || a.root == b.root);
-  if (same && (a.kind == call_kind::all_gather_v || a.kind == call_kind::reduce_scatter_v))
-    same = std::equal(a.out_parts.counts.begin(), a.out_parts.counts.end(), b.out_parts.counts.begin(),
-                      b.out_parts.counts.end());
-  if (same) return {};
-  return "rank " + std::to_string(rank) + " asks for " + describe(b) + " where rank 0 asks for " + describe(a);
-}
-
 /// What the ranks of a group share. A template of nothing, so that who has no ranks in this process compiles none of
 /// it.
-template <class = void> class local_core_of : public std::enable_shared_from_this<local_core_of<>> {
+template <class = void>
+class local_core_of : public local_operation, public std::enable_shared_from_this<local_core_of<>> {
  public:
-  enum status : int { open, ready, done, failed };
-
-  struct failure {
-    std::string call, problem, remedy;
-    bool departure = false;  // of a rank that is needed, which left
-  };
-
-  struct collective {
-    std::uint64_t number = 0;
-    std::vector<call> calls;
-    std::vector<char> here;
-    int arrived = 0;
-    std::atomic<int> released{0}, state{open};
-    std::atomic<index_t> next{0}, finished{0};
-    index_t chunks = 0, grain = 0, total = 0;
-    failure why;
-  };
-
-  struct message {
-    call what;
-    int rank = 0;
-    std::atomic<int> state{open};
-    failure why;
-  };
+  using collective = local_collective;
+  using message = local_message;
 
   /// Where a split leaves a rank.
   struct place {
@@ -119,7 +73,7 @@ template <class = void> class local_core_of : public std::enable_shared_from_thi
       op->here[static_cast<std::size_t>(rank)] = 1;
       ++op->arrived;
       if (op->arrived == size_ && op->state.load(std::memory_order_relaxed) == open) {
-        prepare(*op);
+        if (auto why = op->prepare()) fail(*op, std::move(*why));
         completed = true;
         if (sleepers_ > 0 && (op->chunks != 1 || op->state.load(std::memory_order_relaxed) != ready))
           changed_.notify_all();
@@ -135,7 +89,8 @@ template <class = void> class local_core_of : public std::enable_shared_from_thi
     int const s = op.state.load(std::memory_order_acquire);
     if (s == ready) {
       for (index_t i; most-- > 0 && (i = op.next.fetch_add(1, std::memory_order_relaxed)) < op.chunks;) {
-        run_chunk(op, i);
+        if (op.calls.front().kind == call_kind::split) run_split(op);
+        else op.run(i);
         if (op.finished.fetch_add(1, std::memory_order_acq_rel) + 1 == op.chunks) {
           op.state.store(done, std::memory_order_release);
           wake();
@@ -384,126 +339,6 @@ template <class = void> class local_core_of : public std::enable_shared_from_thi
     return op;
   }
 
-  /// All have arrived: agree, and cut the work into chunks of about 32 KiB.
-  inline void prepare(collective& op) {
-    auto const& c = op.calls[0];
-    for (int r = 1; r < size_; ++r)
-      if (auto text = disagreement(c, op.calls[static_cast<std::size_t>(r)], r); !text.empty())
-        return fail(op, {std::string(name_of(c.kind)), text, "Every rank must make the same calls in the same order"});
-    index_t const n = size_;
-    op.grain = std::max<index_t>(1, index_t{32768} / static_cast<index_t>(size_of(c.type())));
-    switch (c.kind) {
-      case call_kind::barrier:
-        op.total = 0;
-        break;
-      case call_kind::split:
-        op.total = op.grain = 1;
-        break;
-      case call_kind::all_to_all_v:
-        for (int i = 0; i < size_; ++i)
-          for (int j = 0; j < size_; ++j)
-            if (auto const sent = op.calls[static_cast<std::size_t>(i)].in_parts.count(j),
-                expected = op.calls[static_cast<std::size_t>(j)].out_parts.count(i);
-                sent != expected)
-              return fail(
-                  op, {"all_to_all_v",
-                       "rank " + std::to_string(i) + " sends " + std::to_string(sent) + " elements to rank " +
-                           std::to_string(j) + ", which expects " + std::to_string(expected),
-                       "in_parts.counts of the sender and out_parts.counts of the receiver must mirror each other"});
-        [[fallthrough]];
-      case call_kind::all_to_all:
-        op.total = n;
-        op.grain = 1;
-        break;
-      case call_kind::reduce_scatter:
-      case call_kind::all_gather:
-        op.total = c.count() * n;
-        break;
-      default:
-        op.total = c.count();
-    }
-    op.chunks = (op.total + op.grain - 1) / op.grain;
-    op.state.store(op.chunks == 0 ? done : ready, std::memory_order_release);
-  }
-
-  inline void run_chunk(collective& op, index_t chunk) {
-    index_t const begin = chunk * op.grain, end = std::min(op.total, begin + op.grain);
-    auto const& calls = op.calls;
-    auto const& c = calls[0];
-    dtype const t = c.type();
-    auto const of = [&](int r) -> call const& { return calls[static_cast<std::size_t>(r)]; };
-    switch (c.kind) {
-      case call_kind::barrier:
-      case call_kind::send:
-      case call_kind::receive:
-        break;
-      case call_kind::broadcast:
-        for (int r = 0; r < size_; ++r)
-          copy_bytes(at(of(r).out.data, begin, t), at(of(c.root).in.data, begin, t), (end - begin) * bytes_of(t));
-        break;
-      case call_kind::reduce:
-      case call_kind::all_reduce: {
-        bool const everywhere = c.kind == call_kind::all_reduce;
-        reduce_range(op, begin, end, [&](index_t b, index_t bytes, void const* x) {
-          for (int r = 0; r < size_; ++r)
-            if (everywhere || r == c.root) copy_bytes(at(of(r).out.data, b, t), x, bytes);
-        });
-        break;
-      }
-      case call_kind::reduce_scatter:
-      case call_kind::reduce_scatter_v:
-      case call_kind::all_gather:
-      case call_kind::all_gather_v: {
-        index_t first = 0;  // walk over the blocks that [begin, end) touches
-        for (int r = 0; r < size_ && first < end; ++r) {
-          index_t const n = c.kind == call_kind::reduce_scatter ? c.out.count
-                            : c.kind == call_kind::all_gather   ? c.in.count
-                                                                : c.out_parts.count(r);
-          index_t const b = std::max(begin, first), e = std::min(end, first + n);
-          if (b < e) scatter_or_gather(op, r, first, b, e);
-          first += n;
-        }
-        break;
-      }
-      case call_kind::all_to_all:
-      case call_kind::all_to_all_v: {
-        bool const even = c.kind == call_kind::all_to_all;
-        int const i = static_cast<int>(begin);
-        for (int j = 0; j < size_; ++j) {
-          index_t const n = even ? of(i).in.count / size_ : of(i).in_parts.count(j);
-          index_t const from = even ? n * j : of(i).in_parts.offset(j), to = even ? n * i : of(j).out_parts.offset(i);
-          copy_bytes(at(of(j).out.data, to, t), at(of(i).in.data, from, t), n * bytes_of(t));
-        }
-        break;
-      }
-      case call_kind::split:
-        run_split(op);
-        break;
-    }
-  }
-
-  /// Elements [b, e) of the flat order, all within the block of rank r, which starts at `first`.
-  void scatter_or_gather(collective& op, int r, index_t first, index_t b, index_t e) {
-    auto const& mine = op.calls[static_cast<std::size_t>(r)];
-    dtype const t = mine.type();
-    if (mine.reduces()) {
-      reduce_range(op, b, e, [&](index_t at_element, index_t bytes, void const* x) {
-        copy_bytes(at(mine.out.data, at_element - first, t), x, bytes);
-      });
-      return;
-    }
-    for (auto const& to : op.calls) {
-      index_t const offset = mine.kind == call_kind::all_gather_v ? to.out_parts.offset(r) : first;
-      copy_bytes(at(to.out.data, offset + (b - first), t), at(mine.in.data, b - first, t), (e - b) * bytes_of(t));
-    }
-  }
-
-  template <class Store> void reduce_range(collective& op, index_t begin, index_t end, Store const& store) {
-    auto const& c = op.calls[0];
-    fold(
-        c.type(), c.op, size_, begin, end, [&](int r) { return op.calls[static_cast<std::size_t>(r)].in.data; }, store);
-  }
-
   inline void run_split(collective& op) {
     std::vector<int> order;
     for (int r = 0; r < size_; ++r)
@@ -527,8 +362,6 @@ template <class = void> class local_core_of : public std::enable_shared_from_thi
       i = j;
     }
   }
-
-  [[nodiscard]] static index_t bytes_of(dtype t) noexcept { return static_cast<index_t>(size_of(t)); }
 
   int size_, spins_;
   std::mutex mutex_;
