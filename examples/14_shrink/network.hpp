@@ -8,6 +8,7 @@
 #include <pleat/codec/blocks.hpp>
 #include <pleat/codec/codebook.hpp>
 #include <pleat/codec/fake_quantized.hpp>
+#include <pleat/codec/factors.hpp>
 #include <pleat/codec/low_rank.hpp>
 #include <pleat/codec/reduced.hpp>
 #include <pleat/codec/sparse.hpp>
@@ -39,7 +40,8 @@ using forms =
                      pl::codec::csr<float>, pl::codec::bitmask<float>, pl::codec::block_sparse<float, 4>,
                      pl::codec::n_m<float, 2, 4>, pl::codec::n_m<float, 1, 4>, pl::codec::n_m<float, 4, 8>,
                      pl::codec::fake_quantized<float>, pl::codec::codebook<float>, pl::codec::coded<float>,
-                     pl::codec::low_rank<float>, pl::codec::sparse_low_rank<float>, pl::codec::spatial_low_rank<float>>;
+                     pl::codec::low_rank<float>, pl::codec::sparse_low_rank<float>, pl::codec::factors<float>,
+                     pl::codec::spatial_low_rank<float>>;
 using linear = pl::nn::linear<forms>;
 using conv2d = pl::nn::conv2d<forms>;
 using conv_block = pl::nn::sequential<conv2d, pl::nn::batch_norm<>, pl::nn::relu<>, pl::nn::max_pool2d<>>;

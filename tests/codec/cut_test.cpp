@@ -7,6 +7,7 @@
 #include <pleat/codec/codebook.hpp>
 #include <pleat/codec/detail/part_of.hpp>
 #include <pleat/codec/int8.hpp>
+#include <pleat/codec/factors.hpp>
 #include <pleat/codec/low_rank.hpp>
 #include <pleat/codec/reduced.hpp>
 #include <pleat/codec/sparse.hpp>
@@ -167,6 +168,20 @@ TEST_CASE("low rank: rows of the left factor, columns of the right one; numbers 
     auto const values = numbers(shape.size(), 8);
     check_cuts<codec::low_rank<float>>(c, {c, shape, values});
     check_cuts<codec::sparse_low_rank<float>>(c, {c, shape, values});
+  }
+  for (extents const& shape : {extents{48, 96}, extents{6, 8, 4, 4}}) {  // factors in forms of their own
+    using factors = codec::factors<float>;
+    auto const values = numbers(shape.size(), 8);
+    encoded<factors> w(shape);
+    factors::encode_with(c, shape, values.data(), {{.rank = 4}, "int8", "q8_0"}, w.storage);
+    check_cuts(c, w);
+    factors::encode_with(c, shape, values.data(), {{.rank = 4, .sparse_share = 0.1}, "dense", "bf16"}, w.storage);
+    check_cuts(c, w);
+    encoded<factors> const other(c, shape, numbers(shape.size(), 9));
+    std::vector<codec::weight_piece> const pieces{{shape, factors::to_file(c, shape, w.storage)},
+                                                  {shape, factors::to_file(c, shape, other.storage)}};
+    CHECK_THROWS_WITH(factors::join(shape.with_batch(2 * shape[0]), 0, pieces),
+                      Catch::Matchers::ContainsSubstring("the parts have factors of their own"));
   }
 }
 

@@ -7,6 +7,7 @@
 #include <pleat/codec/fake_quantized.hpp>
 #include <pleat/codec/int8.hpp>
 #include <pleat/codec/int8_integer.hpp>
+#include <pleat/codec/factors.hpp>
 #include <pleat/codec/low_rank.hpp>
 #include <pleat/codec/masked.hpp>
 #include <pleat/codec/reduced.hpp>
@@ -128,7 +129,7 @@ std::string all_lines() {
                   codec::q4_k<float>, codec::q6_k<float>, codec::int4<float, 32>, codec::int4<float, 128>,
                   codec::csr<float>, codec::bitmask<float>, codec::block_sparse<float, 4>, codec::n_m<float, 2, 4>,
                   codec::codebook<float>, codec::coded<float>, codec::low_rank<float>, codec::sparse_low_rank<float>,
-                  codec::fake_quantized<float>>(c) +
+                  codec::factors<float>, codec::fake_quantized<float>>(c) +
          line_of_kernels(c) + line_of_integers(c);
 }
 

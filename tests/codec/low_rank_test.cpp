@@ -1,5 +1,6 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#include <pleat/codec/factors.hpp>
 #include <pleat/codec/low_rank.hpp>
 #include <pleat/codec/detail/spatial_bits.hpp>
 #include <pleat/codec/detail/part_of.hpp>
@@ -272,6 +273,222 @@ TEST_CASE("odd weights: zero, constant, huge, denormal; what is no rank is refus
   bad = low_rank::to_file(c, shape, w.storage);
   bad[1].shape = {1000000000, 8};
   CHECK_THROWS_AS(low_rank::from_file(c, shape, bad, w.storage), pleat::error);
+}
+
+using factors = codec::factors<float>;
+
+/// Numbers of every kind: random, all alike, zero, large, tiny, one that towers above the others.
+std::vector<std::pair<char const*, std::vector<float>>> kinds(index_t n) {
+  std::vector<std::pair<char const*, std::vector<float>>> all{
+      {"random", numbers(n, 2)},
+      {"constant", std::vector<float>(numbers(n, 2).size(), 0.3f)},
+      {"zero", std::vector<float>(numbers(n, 2).size(), 0.0f)},
+      {"huge", numbers(n, 3)},
+      {"tiny", numbers(n, 4)},
+      {"tower", numbers(n, 5)}};
+  for (auto& v : all[3].second) v *= 1e30f;
+  for (auto& v : all[4].second) v *= 1e-41f;
+  all[5].second[1] = 1e5f;
+  return all;
+}
+
+TEST_CASE(
+    "factors in forms of their own: bounds hold, of what was factored and of what the factors lost, whatever comes "
+    "in") {
+  auto c = make_context();
+  extents const shape{64, 96};
+  std::vector<std::pair<std::string, std::string>> const stored{
+      {"int8", "int8"}, {"dense", "int8"}, {"int8", "dense"},        {"bf16", "bf16"},    {"q8_0", "q8_0"},
+      {"q4_0", "q4_1"}, {"q5_0", "q5_1"},  {"int4_g32", "int4_g32"}, {"bf16", "int4_g32"}};
+  for (auto const& [kind, values] : kinds(shape.size()))
+    for (auto const& [left, right] : stored)
+      for (double const share : {0.0, 0.02}) {
+        INFO(kind << ": " << left << ", " << right << (share > 0 ? ", numbers apart" : ""));
+        codec::low_rank_options const o{.rank = 32, .sparse_share = share};
+        encoded<low_rank> plain(shape);
+        encoded<both> beside(shape);
+        encoded<factors> w(shape);
+        std::vector<float> factored;
+        if (share > 0) both::encode_with(c, shape, values.data(), o, beside.storage), factored = beside.decode(c);
+        else low_rank::encode_with(c, shape, values.data(), o, plain.storage), factored = plain.decode(c);
+        bool const sixteen = left.starts_with("q") || right.starts_with("int4") || right.starts_with("q");
+        try {
+          factors::encode_with(c, shape, values.data(), {o, left, right}, w.storage);
+        } catch (pleat::error const& e) {  // √1e30 is above what a scale of 16 bits can hold
+          REQUIRE((std::string(kind) == "huge" && sixteen));
+          CHECK_THAT(e.what(), ContainsSubstring("too large"));
+          continue;
+        }
+        auto const now = w.decode(c);
+        auto const promised = factors::predict(c, shape, std::span<float const>(values), w.storage);
+        REQUIRE(promised);
+        auto const measured = codec::measure_error(values, now);
+        CHECK(measured.max <= promised->max);
+        CHECK(measured.frobenius <= promised->frobenius);
+        // what the factors alone lost, against what they were: the bound adds up
+        auto const start = share > 0 ? factors::of(c, shape, beside.storage) : factors::of(c, shape, plain.storage);
+        encoded<factors> as_it_was(shape);
+        as_it_was.storage = start;
+        CHECK((as_it_was.decode(c) == factored));
+        auto const again =
+            factors::recoded(c, shape, start, {factors::factor_form(left), {}}, {factors::factor_form(right), {}});
+        auto const lost = codec::measure_error(factored, now);
+        REQUIRE(again.promise);
+        CHECK(lost.max <= again.promise->max);
+        CHECK(lost.frobenius <= again.promise->frobenius);
+        CHECK(again.promise->frobenius < promised->frobenius + 1e-300);
+        // and it says something
+        if (std::string(kind) == "random" && left != "dense" && right != "dense")
+          CHECK(again.promise->frobenius < 8 * lost.frobenius);
+        if (std::string(kind) == "zero") CHECK((lost.max == 0 && again.promise->max < 1e-40));
+      }
+}
+
+TEST_CASE("products of stored factors: within what the forms round activations by; transposed, in files, in parts") {
+  auto c = make_context();
+  for (extents const& shape : {extents{48, 64}, extents{48, 4, 4, 4}})
+    for (auto const& [left, right] :
+         {std::pair{"int8", "int8"}, {"bf16", "q8_0"}, {"q8_0", "int4_g64"}, {"dense", "q4_0"}})
+      for (double const share : {0.0, 0.03}) {
+        INFO(shape.to_string() << " " << left << " " << right << " " << share);
+        encoded<factors> w(shape);
+        factors::encode_with(c, shape, numbers(shape.size(), 1).data(),
+                             {{.rank = 32, .sparse_share = share}, left, right}, w.storage);
+        auto const decoded = w.decode(c);
+        auto const l = w.storage.numbers(c, shape, true), r = w.storage.numbers(c, shape, false);
+        index_t const n = 48, k = 64, rank = 32;
+        for (index_t m : {1, 5, 18}) {
+          auto const x = numbers(m * k, 3), bias = numbers(n, 4);
+          std::vector<float> y(static_cast<std::size_t>(m * n)), dx(static_cast<std::size_t>(m * k));
+          factors::apply(c, shape, w.storage, m, x.data(), y.data(),
+                         {.bias = bias.data(), .act = pleat::compute::activation::relu});
+          auto const exact = product(shape, decoded, m, x);
+          auto const between = product({rank, k}, r, m, x);
+          // |x − x̂| ≤ 1/254, as |x| < 1; what is between the factors is off by that times Σ|r̂|, and is rounded itself
+          double const step = right == std::string("dense") ? 0 : 1.0 / 254,
+                       again = left == std::string("dense") || left == std::string("bf16") ? 0 : 1.0 / 254;
+          for (index_t i = 0; i < m; ++i) {
+            std::vector<double> off(static_cast<std::size_t>(rank));
+            double most = 0;
+            for (index_t q = 0; q < rank; ++q) {
+              double sum = 0;
+              for (index_t j = 0; j < k; ++j)
+                sum += std::fabs(static_cast<double>(r[static_cast<std::size_t>(q * k + j)]));
+              off[static_cast<std::size_t>(q)] = (step + 70 * 0x1p-24) * sum;
+              most = std::max(
+                  most, std::fabs(between[static_cast<std::size_t>(i * rank + q)]) + off[static_cast<std::size_t>(q)]);
+            }
+            for (index_t o = 0; o < n; ++o) {
+              double bound = 200 * 0x1p-24 * 64;
+              for (index_t q = 0; q < rank; ++q)
+                bound += std::fabs(static_cast<double>(l[static_cast<std::size_t>(o * rank + q)])) *
+                         (off[static_cast<std::size_t>(q)] + most * again);
+              double const e = std::max(0.0, exact[static_cast<std::size_t>(i * n + o)] +
+                                                 static_cast<double>(bias[static_cast<std::size_t>(o)]));
+              CHECK(std::abs(static_cast<double>(y[static_cast<std::size_t>(i * n + o)]) - e) <= bound);
+            }
+          }
+          auto const dy = numbers(m * n, 6);
+          factors::apply_transposed(c, shape, w.storage, m, dy.data(), dx.data(), nullptr);
+          for (index_t i = 0; i < m; ++i)
+            for (index_t j = 0; j < k; ++j) {
+              double sum = 0;
+              for (index_t o = 0; o < n; ++o)
+                sum += static_cast<double>(dy[static_cast<std::size_t>(i * n + o)]) *
+                       decoded[static_cast<std::size_t>(o * k + j)];
+              CHECK(std::abs(static_cast<double>(dx[static_cast<std::size_t>(i * k + j)]) - sum) <= 200 * 0x1p-24 * 64);
+            }
+        }
+        auto const parts = factors::to_file(c, shape, w.storage);
+        CHECK(bytes_of_parts(parts) == factors::bytes(shape, w.storage));
+        encoded<factors> back(shape);
+        factors::from_file(c, shape, parts, back.storage);
+        CHECK(back.decode(c) == decoded);
+        CHECK(!factors::predict(c, shape, std::span<float const>(decoded), back.storage));
+        auto const twice = factors::to_file(c, shape, back.storage);
+        REQUIRE(twice.size() == parts.size());
+        for (std::size_t i = 0; i < parts.size(); ++i)
+          CHECK((twice[i].suffix == parts[i].suffix && twice[i].bytes == parts[i].bytes));
+      }
+}
+
+TEST_CASE("a convolution of stored factors is one to the rank's channels and a 1 x 1 one") {
+  auto c = make_context();
+  extents const shape{16, 8, 3, 3};
+  encoded<factors> w(shape);
+  factors::encode_with(c, shape, numbers(shape.size(), 1).data(), {{.rank = 6}, "bf16", "bf16"}, w.storage);
+  pleat::compute::conv2d_shape g;
+  g.batch = 2, g.in_channels = 8, g.height = g.width = 7, g.out_channels = 16, g.kernel_h = g.kernel_w = 3;
+  auto const x = numbers(2 * 8 * 49, 2), bias = numbers(16, 3);
+  std::vector<float> y(2 * 16 * 25), expected(y.size());
+  factors::convolve(c, g, w.storage, x.data(), bias.data(), y.data(), pleat::compute::activation::none);
+  auto const decoded = w.decode(c);
+  pleat::compute::conv2d_forward(c.space(), g, x.data(), decoded.data(), bias.data(), expected.data(),
+                                 pleat::compute::activation::none);
+  for (std::size_t i = 0; i < y.size(); ++i)  // 72 products and 6 of them, partial sums below 32
+    CHECK(std::abs(static_cast<double>(y[i]) - static_cast<double>(expected[i])) <= 2 * 80 * 32 * 0x1p-24);
+  CHECK(factors::multiply_adds(shape, w.storage, {.outputs = 25}) == 25.0 * 6 * (16 + 72));
+}
+
+TEST_CASE("what factors cannot be is refused: forms, blocks that do not divide, files that contradict themselves") {
+  auto c = make_context();
+  extents const shape{24, 64};
+  auto const values = numbers(shape.size(), 1);
+  encoded<factors> w(shape);
+  auto const refused = [&](auto&& f, char const* words, char const* instead) {
+    CHECK_THROWS_MATCHES(f(), pleat::error, MessageMatches(ContainsSubstring(words) && ContainsSubstring(instead)));
+  };
+  auto const encode = [&](char const* left, char const* right, index_t rank = 12) {
+    return [&, left, right, rank] {
+      factors::encode_with(c, shape, values.data(), {{.rank = rank}, left, right}, w.storage);
+    };
+  };
+  refused(encode("csr", "int8"), "a factor cannot be stored as 'csr'", "'int8', 'bf16'");
+  refused(encode("q8_0", "int8"), "has 12 columns, expected a multiple of 32", "int8");
+  refused(encode("int8", "int8", 25), "rank 25", "");
+  CHECK_NOTHROW(encode("int8", "q8_0")());
+  auto const good = factors::to_file(c, shape, w.storage);
+  REQUIRE(good.size() == 3);
+  CHECK((good[0].suffix == ".left.int8.codes" && good[1].suffix == ".left.int8.scale" &&
+         good[2].suffix == ".right.q8_0.blocks"));
+  auto const read = [&](std::vector<codec::file_tensor> parts) {
+    return [&, parts = std::move(parts)] { factors::from_file(c, shape, parts, w.storage); };
+  };
+  auto bad = good;
+  bad.pop_back();
+  refused(read(bad), "there is no right factor", "");
+  bad = good;
+  bad[1].suffix = ".left.bf16.scale";
+  refused(read(bad), "a factor is stored as 'int8' and as 'bf16'", "");
+  bad = good;
+  bad[2].suffix = ".right.q9_0.blocks";
+  refused(read(bad), "a factor cannot be stored as 'q9_0'", "'q8_0'");
+  bad = good;
+  bad[2].shape = {1000000000, 68};
+  refused(read(bad), "factors of rank 1000000000", "");
+  bad = good;
+  bad[0].suffix = ".lefty";
+  refused(read(bad), "", "");
+  bad = good;
+  bad[0].bytes.pop_back();
+  refused(read(bad), "'.codes'", "");
+  bad = good;
+  for (auto& b : bad[2].bytes) b = std::byte{0xff};  // scales are NaN
+  refused(read(bad), "NaN or infinite", "");
+  auto pruned = numbers(shape.size(), 2);
+  pruned[5] = std::numeric_limits<float>::quiet_NaN();
+  refused([&] { factors::encode(c, shape, pruned.data(), w.storage); }, "row 0, column 5 is nan", "");
+  // codes of factors may reach further than the factors did
+  extents const two{2, 2};
+  auto const edge = low_rank::bits::from_factors(two, 1, {0x1.fp63f, 1.0f}, {0x1p64f, 1.0f});
+  encoded<low_rank> e(two);
+  low_rank::set(c, two, edge, e.storage);
+  CHECK_NOTHROW(factors::recoded(c, two, factors::of(c, two, e.storage), {factors::factor_form("int8"), {}}, {}));
+  refused(
+      [&] {
+        (void)factors::recoded(c, two, factors::of(c, two, e.storage), {factors::factor_form("f16"), {}}, {});
+      },
+      "above the largest number of this type", "bf16");
 }
 
 }  // namespace

@@ -21,9 +21,13 @@ inline auto wrong(dense_model const& m) { return m | (shrink::prune{} | shrink::
 // expect: this model's weights may be pruned already, and factors would fill the zeros
 inline auto wrong(dense_model const& m) { return m | shrink::prune{} | shrink::low_rank{}; }
 #elif defined(WRONG_3)
-// expect: quantized weights cannot be pruned: prune first, then quantize
+// expect: this pipeline prunes after it factors weights, and factors cannot be pruned: prune first, and let
+// sparse_low_rank keep what survived apart
 inline auto wrong(dense_model const& m) { return m | (shrink::low_rank{} | shrink::prune{}); }
 #elif defined(WRONG_4)
 // expect: this pipeline factors weights after it prunes them, and factors would fill the zeros
 inline auto wrong(dense_model const& m) { return m | (shrink::prune{} | shrink::spatial_low_rank{}); }
+#elif defined(WRONG_5)
+// expect: factored or quantized weights cannot be pruned: prune first, then quantize
+inline auto wrong(dense_model const& m) { return m | shrink::low_rank{} | shrink::prune{}; }
 #endif

@@ -5,6 +5,7 @@
 #include <pleat/compute/instances.hpp>  // kernels compiled once, in pleat::kernels
 #include <pleat/compress/pipeline.hpp>
 #include <pleat/compress/prune.hpp>
+#include <pleat/compress/quantize.hpp>
 #include <pleat/nn/conv2d.hpp>
 #include <pleat/nn/flatten.hpp>
 #include <pleat/parallel/tensor_recipe.hpp>
@@ -312,6 +313,188 @@ TEST_CASE("of a pruned weight the survivors stay apart; what does not fit is ref
   auto pruned = pleat::compress::widen<compress::low_rank, compress::prune>(model);
   compress::prune{.sparsity = 0.5}.run(pruned);
   refused([&] { compress::low_rank{}.run(pruned); }, "'fc1.weight' is pruned, and factors would fill its zeros");
+}
+
+// --- factors that take forms of their own ----------------------------------------------------------------------------
+
+namespace codec = pleat::codec;
+using quantize = compress::quantize<codec::q8_0<float>, codec::int8<float>, codec::bf16<float>, codec::csr<float>>;
+using set_of_float = codec::forms<codec::dense<float>>;
+static_assert(std::is_same_v<
+              compress::detail::widened<set_of_float, compress::low_rank, compress::quantize<>>::type,
+              codec::forms<codec::dense<float>, codec::low_rank<float>, codec::int8<float>, codec::factors<float>>>);
+static_assert(std::is_same_v<compress::detail::widened<set_of_float, compress::quantize<>, compress::low_rank>::type,
+                             codec::forms<codec::dense<float>, codec::int8<float>, codec::low_rank<float>>>);
+
+quantize in_form(
+    std::string form, compress::listener to = [](auto) {}) {
+  quantize q{.on_note = std::move(to)};
+  q.forms.push_back({"*", std::move(form)});
+  return q;
+}
+compress::low_rank const of_two{.rule = compress::by_rank{2}, .ignore = {"fc3.*"}, .on_note = [](auto) {}};
+
+TEST_CASE("factors are stored in the form that comes after them, run from it, and the file is as much smaller") {
+  auto w = alone();
+  auto const model = build(w);
+  auto const thin = pleat::compress::widen<compress::low_rank, quantize>(model);
+  auto factored = thin.clone();
+  of_two.run(factored);
+  auto const before = values_of(factored);
+  for (std::string const form : {"int8", "bf16"}) {
+    auto m = factored.clone();
+    in_form(form).run(m);
+    index_t at = 0;
+    pleat::nn::for_each_parameter(m.net(), [&](auto const& x) {
+      auto const& was = before[static_cast<std::size_t>(at++)];
+      if (x.shape.rank() != 2) return;
+      INFO(x.name << " " << form);
+      bool const thinner = x.name != "fc3.weight";
+      CHECK(x.form_name() == (thinner ? "factors" : form));
+      CHECK(x.multiply_adds({}).has_value() == thinner);
+      index_t const n = x.shape[0], k = x.shape[1];
+      if (thinner) {
+        CHECK(*x.multiply_adds({}) == static_cast<double>(2 * (n + k)));
+        CHECK(x.bytes() == (form == "int8" ? 2 * (n + k) + 4 * (n + 2) : 4 * (n + k)));
+        auto const said = x.predict(m.context(), was.values);
+        REQUIRE(said);
+        std::vector<float> now(was.values.size());
+        x.decode(m.context(), now.data());
+        auto const lost = codec::measure_error(was.values, now);
+        CHECK((lost.max > 0 && lost.max <= said->max && lost.frobenius <= said->frobenius));
+      }
+    });
+    // from its file in another process' model: the same answers
+    auto again = thin.clone();
+    auto const path =
+        (std::filesystem::temp_directory_path() / ("pleat_factors_" + std::to_string(::getpid()))).string();
+    pleat::run::save(m, path);
+    pleat::run::load(again, path);
+    std::filesystem::remove(path);
+    auto const d = data(8);
+    auto const answers = [&](auto const& of) {
+      pleat::run::batch_loader<float, typename decltype(m)::execution_space> loader(d);
+      auto const y = of.predict(loader.load(of.context(), std::vector<index_t>{0, 1, 2, 3, 4, 5, 6, 7}).x);
+      std::vector<float> host(static_cast<std::size_t>(y.size()));
+      pleat::copy_to_host(of.context(), y, host.data());
+      return host;
+    };
+    CHECK(answers(again) == answers(m));
+    CHECK(answers(m) != answers(factored));
+  }
+}
+
+TEST_CASE("factors take forms on every mesh, with the bytes of one rank: where weights are cut, too") {
+  auto const path = (std::filesystem::temp_directory_path() / ("pleat_factors_" + std::to_string(::getpid()))).string();
+  {
+    auto w = alone();
+    pleat::run::save(pleat::compress::widen<compress::low_rank, quantize>(build(w)) | of_two, path);
+  }
+  for (std::string const form : {"int8", "bf16"}) {
+    auto const made_on = [&](mesh const& l, auto const& network_on) {
+      return file_over(l, [&](pleat::world& w) {
+        auto m = pleat::compress::widen<compress::low_rank, quantize>(network_on(w, l));
+        pleat::run::load(m, path);
+        auto q = in_form(form);
+        if (form == "int8") q.observer = compress::percentile{95};
+        q.scales = form == "int8" && l.state == 0 ? compress::per::tensor : compress::per::channel;
+        q.run(m);
+        return m;
+      });
+    };
+    auto const cut = [](pleat::world& w, mesh const& l) { return build_on(w, l); };
+    auto const whole = [](pleat::world& w, mesh const& l) {
+      return pleat::parallel::build(network(), plan_of(l), w, {.seed = 3});
+    };
+    auto const reference = made_on({}, whole);
+    CHECK(opened(reference).metadata().at("pleat.form.fc2.weight") == "factors");
+    for (mesh const& l : {mesh{1, 2}, {1, 3}, {1, 4}, {2, 2}}) {
+      CAPTURE(form, l.data, l.tensor);
+      CHECK((made_on(l, cut) == reference));
+    }
+    for (mesh const& l : {mesh{1, 1, 2}, {2, 1, 2}, {3, 1, 1}}) {
+      CAPTURE(form, l.data, l.stages);
+      CHECK((made_on(l, whole) == reference));
+    }
+  }
+  std::filesystem::remove(path);
+}
+
+TEST_CASE("what is done with factors, and what is not, is said; what they cannot be is refused") {
+  auto w = alone();
+  auto factored = pleat::compress::widen<compress::low_rank, quantize>(build(w));
+  of_two.run(factored);
+  std::string said;
+  auto const hear = [&](std::string_view s) { said += std::string(s) + "\n"; };
+  auto const forms_after = [&](quantize const& q) {
+    said.clear();
+    auto m = factored.clone();
+    q.run(m);
+    std::string all;
+    for (auto const& v : values_of(m))
+      if (is_weight(v)) all += v.form + " ";
+    return all;
+  };
+  auto const refused = [&](quantize const& q, std::string const& words, std::string const& instead) {
+    CHECK_THROWS_MATCHES(forms_after(q), pleat::error,
+                         MessageMatches(ContainsSubstring(words) && ContainsSubstring(instead)));
+  };
+  refused(in_form("q8_0"), "'fc1.weight': the 2 columns of its left factor are no multiple of 32, the block of 'q8_0'",
+          "low_rank{.round_to = 32}");
+  refused(in_form("csr"), "'fc1.weight': factors cannot be stored as 'csr'", "Leave it out (.ignore)");
+  auto q = in_form("q8_0", hear);
+  q.misfit = compress::misfit::next;
+  CHECK(forms_after(q) == "factors factors int8 ");
+  CHECK_THAT(said, ContainsSubstring("the left factor of 'fc1.weight' is stored as 'int8': the 2 columns"));
+  q.misfit = compress::misfit::ignore;
+  CHECK_THROWS_WITH(forms_after(q), ContainsSubstring("no weight is left to be quantized"));
+  q.forms = {{"fc3.*", "int8"}, {"*", "csr"}};
+  CHECK(forms_after(q) == "low_rank low_rank int8 ");
+  CHECK_THAT(said, ContainsSubstring("left the factors of 'fc1.weight' (factors cannot be stored as 'csr'; factors "
+                                     "cannot be stored as 'csr'), 'fc2.weight'"));
+  q = in_form("int8", hear);
+  q.ignore = {"fc1.*"};
+  CHECK(forms_after(q) == "low_rank factors int8 ");
+  CHECK(said.empty());
+  q.observer = compress::percentile{90};
+  CHECK(forms_after(q) == "low_rank factors int8 ");
+  q.activations = compress::static_activations{};
+  q.observer = compress::min_max{};
+  auto const train = data(20);
+  q.activations->data = compress::calibration(train, 20);
+  CHECK(forms_after(q) == "low_rank factors int8 ");
+  CHECK_THAT(said, ContainsSubstring("factors quantize activations as they come"));
+  q = in_form("bf16");
+  q.scales = compress::per::tensor;
+  refused(q, "has steps of its own, not one for the whole factor", "int8");
+  // twice
+  auto m = factored.clone();
+  in_form("int8").run(m);
+  CHECK_THROWS_WITH(in_form("int8", hear).run(m), ContainsSubstring("no weight is left to be quantized"));
+  CHECK_THAT(said, ContainsSubstring("'fc1.weight' (its factors are encoded already)"));
+}
+
+TEST_CASE("ranks are multiples where blocks are to divide the left factor") {
+  auto w = alone();
+  auto const model = pleat::compress::widen<compress::low_rank>(build(w));
+  auto const ranks = [&](compress::rank_rule const& rule, index_t round_to) {
+    auto m = model.clone();
+    std::vector<index_t> all;
+    for (auto const& f : compress::low_rank{.rule = rule, .round_to = round_to, .on_note = [](auto) {}}.plan(m))
+      all.push_back(f.rank);
+    return all;
+  };
+  auto const free = ranks(compress::by_energy{0.4}, 1), four = ranks(compress::by_energy{0.4}, 4);
+  for (std::size_t i = 0; i < free.size(); ++i) {
+    auto const up = (free[i] + 3) / 4 * 4;
+    index_t const rows[] = {16, 12, 4}, columns[] = {20, 16, 12};
+    CHECK(four[i] == (up <= rows[i] && up * (rows[i] + columns[i]) < rows[i] * columns[i] ? up : free[i]));
+  }
+  CHECK(four[0] % 4 == 0);
+  auto const budget = ranks(compress::by_budget{0.6}, 1), down = ranks(compress::by_budget{0.6}, 2);
+  for (std::size_t i = 0; i < budget.size(); ++i) CHECK(down[i] <= budget[i]);
+  CHECK_THROWS_MATCHES(ranks(compress::by_energy{0.5}, 0), pleat::error,
+                       MessageMatches(ContainsSubstring("round_to must be at least 1")));
 }
 
 }  // namespace

@@ -22,9 +22,31 @@ std::vector<compress::recipe_word> const words{
      .counts_with = {{"scope", "a sparsity"}}},
     {.name = "channels", .keys = {"share"}, .required = {"share"}, .says = "", .resizes = true},
     {.name = "fine_tune", .keys = {"epochs", "learning_rate"}, .required = {}, .says = "", .trains = true},
-    {.name = "int8", .keys = {"ignore"}, .required = {}, .says = "", .encodes = true, .takes_every = true},
-    {.name = "q8_0", .keys = {"ignore"}, .required = {}, .says = "", .encodes = true},
-    {.name = "low_rank", .keys = {"energy"}, .required = {}, .says = "", .encodes = true, .fills_zeros = true},
+    {.name = "int8",
+     .keys = {"ignore"},
+     .required = {},
+     .says = "",
+     .encodes = true,
+     .stores_factors = true,
+     .takes_every = true},
+    {.name = "q8_0", .keys = {"ignore"}, .required = {}, .says = "", .encodes = true, .stores_factors = true},
+    {.name = "gptq", .keys = {"ignore"}, .required = {}, .says = "", .encodes = true, .takes_every = true},
+    {.name = "csr", .keys = {"ignore"}, .required = {}, .says = "", .encodes = true, .takes_every = true},
+    {.name = "low_rank",
+     .keys = {"energy", "ignore"},
+     .required = {},
+     .says = "",
+     .encodes = true,
+     .fills_zeros = true,
+     .factors = true},
+    {.name = "spatial_low_rank",
+     .keys = {"energy", "ignore"},
+     .required = {},
+     .says = "",
+     .encodes = true,
+     .fills_zeros = true,
+     .factors = true,
+     .keeps_factors = true},
     {.name = "share",
      .keys = {"bits"},
      .required = {},
@@ -132,9 +154,11 @@ TEST_CASE("orders that the mathematics does not allow are refused with the sente
   auto const check = [](std::string const& text, compress::recipe_state now = {}) {
     compress::check_order(compress::read_recipe(text, words), now);
   };
-  for (auto const* good : {"prune(0.9)|int8", "channels(0.5)|prune(0.9)|fine_tune|int8", "prune(0.9)|share(4)|entropy",
-                           "low_rank(0.9)|int8", "share|entropy", "int8(fc1*)|low_rank", "q8_0|int8", "int8(fc1*)|q8_0",
-                           "prune(0.5)|quantize_aware|int8"})
+  for (auto const* good :
+       {"prune(0.9)|int8", "channels(0.5)|prune(0.9)|fine_tune|int8", "prune(0.9)|share(4)|entropy",
+        "low_rank(0.9)|int8", "share|entropy", "int8(fc1*)|low_rank", "q8_0|int8", "int8(fc1*)|q8_0",
+        "prune(0.5)|quantize_aware|int8", "low_rank|q8_0|fine_tune|int8", "low_rank(ignore=fc3*)|csr",
+        "low_rank|gptq(fc1*)", "spatial_low_rank|low_rank|int8(conv*)", "spatial_low_rank(ignore=conv2*)|int8"})
     CHECK_NOTHROW(check(good));
   auto const wrong = [&](std::string const& text, std::string const& words_, compress::recipe_state now = {}) {
     CHECK_THROWS_MATCHES(check(text, now), pleat::error, MessageMatches(ContainsSubstring(words_)));
@@ -155,6 +179,19 @@ TEST_CASE("orders that the mathematics does not allow are refused with the sente
   CHECK_NOTHROW(check("fold|prune(0.5)|fold|int8"));
   wrong("low_rank", "factors would fill the zeros", {.masked = true});  // the file's weights count
   wrong("prune(0.5)", "prunes after weights are quantized", {.encoded = true});
+  // every word after factors: it does something to them, or says that it does not
+  wrong("low_rank|prune(0.5)", "sparse_low_rank, which keeps what survived apart");
+  wrong("low_rank|channels(0.5)", "prunes after weights are quantized or factored");
+  wrong("low_rank|csr", "'csr' stores whole weights, and would leave those that 'low_rank' has factored in float");
+  wrong("low_rank(0.9)|fine_tune|gptq", "low_rank(ignore=fc3.*)|gptq(ignore=fc1.* fc2.*)");
+  wrong("gptq", "would leave those that are factored already in float", {.encoded = true, .factored = true});
+  wrong("low_rank|share", "shares values of weights that are encoded already");
+  wrong("low_rank|quantize_aware", "trains codes of weights that are encoded already");
+  wrong("low_rank|entropy", "codes before weights share values");
+  for (auto const* word : {"int8", "q8_0", "gptq", "csr"})
+    wrong(std::string("spatial_low_rank|") + word, "would leave the kernels that 'spatial_low_rank' has factored");
+  wrong("int8", "would leave the kernels that are factored already in float", {.encoded = true, .kept_factors = true});
+  wrong("spatial_low_rank|prune(0.5)", "prunes after weights are quantized or factored");
 }
 
 }  // namespace

@@ -7,6 +7,7 @@
 #include <pleat/codec/reduced.hpp>
 #include <pleat/codec/sparse.hpp>
 #include <pleat/compress/gptq.hpp>
+#include <pleat/codec/factors.hpp>
 #include <pleat/compress/low_rank.hpp>
 #include <pleat/compress/pipeline.hpp>
 #include <pleat/compress/prune.hpp>
@@ -36,7 +37,7 @@ using compress::error_kind;
 using all_forms =
     codec::forms<codec::dense<float>, codec::masked<float>, codec::int8<float>, codec::bf16<float>, codec::q8_0<float>,
                  codec::q4_k<float>, codec::int4<float, 32>, codec::csr<float>, codec::n_m<float, 2, 4>,
-                 codec::coded<float>, codec::low_rank<float>, codec::sparse_low_rank<float>>;
+                 codec::coded<float>, codec::low_rank<float>, codec::sparse_low_rank<float>, codec::factors<float>>;
 using linear = pleat::nn::linear<all_forms>;
 auto wide_network() {
   return pleat::nn::sequential(linear("a", 20, 256), pleat::nn::relu(), linear("b", 256, 32), pleat::nn::relu(),
@@ -132,9 +133,12 @@ TEST_CASE("bounds hold along recipes whatever comes in, and the sum of the stage
              as<codec::int8<float>>());
   try_recipe(kind, half,
              compress::sparse_low_rank{
-                 .rule = compress::by_rank{2}, .sparse_share = 0.2, .ignore = {"c.*"}, .on_note = quiet_note});
+                 .rule = compress::by_rank{2}, .sparse_share = 0.2, .ignore = {"c.*"}, .on_note = quiet_note},
+             as<codec::int8<float>>());
   if (kind == input::huge) return;  // scales of 16 bits have no such numbers: encoders refuse
   try_recipe(kind, half, as<codec::q8_0<float>>());
+  try_recipe(kind, compress::low_rank{.rule = compress::by_rank{9}, .ignore = {"c.*"}, .on_note = quiet_note},
+             as<codec::q8_0<float>>({"a.*"}), as<codec::bf16<float>>());  // R of b, then L of b, and a's
   try_recipe(kind, as<codec::q4_k<float>>(), as<codec::int4<float, 32>>());
 }
 

@@ -146,6 +146,26 @@ std::vector<made> all_forms() {
                   {cd::part_of(".mask", six),
                    cd::part_of(".nonzero", cd::survivors(std::span<std::int8_t const>(codes), six.data())),
                    cd::part_of(".scale", scales)}});
+  extents const thin{6, 256};
+  made factors{"factors.weight", "factors", thin, numbers(thin), {}, {}};  // L in float, R in bfloat16, some apart
+  auto const plain = cd::low_rank_logic<true>::encode(thin, factors.values, {.rank = 4, .sparse_share = 0.02});
+  auto const right = cd::values_of<float>(plain[1].bytes);
+  cd::factor_parts narrow{"bf16", cd::reduced_logic<pleat::bfloat16>::encode({4, 256}, right, {})};
+  factors.parts.push_back(plain[0]);
+  std::move(narrow).append_to(factors.parts, ".right");
+  factors.parts.insert(factors.parts.end(), plain.begin() + 2, plain.end());
+  factors.decoded = io::detail::decode_factors(thin, factors.parts);
+  double longest = 0, all = 0;  // of L's rows, of R
+  for (float const v : right) all += static_cast<double>(v) * v;
+  auto const left = cd::values_of<float>(plain[0].bytes);
+  for (std::size_t i = 0; i < 6; ++i) {
+    double square = 0;
+    for (std::size_t k = 0; k < 4; ++k) square += static_cast<double>(left[4 * i + k]) * left[4 * i + k];
+    longest = std::max(longest, std::sqrt(square));
+  }
+  factors.bound =
+      cd::low_rank_logic<true>::predict(thin, factors.values, plain).max + longest * std::sqrt(all) * 0x1p-7;
+  list.push_back(std::move(factors));
   list.push_back({"norm.weight", "dense", {3}, {1, 2, 3}, {1, 2, 3}, {cd::part_of("", std::vector<float>{1, 2, 3})}});
   list.push_back({"steps", "dense", {}, {7}, {7}, {cd::part_of("", {}, std::vector<std::int64_t>{7})}});
   return list;

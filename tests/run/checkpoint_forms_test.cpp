@@ -6,6 +6,7 @@
 #include <pleat/codec/blocks.hpp>
 #include <pleat/codec/codebook.hpp>
 #include <pleat/codec/int8.hpp>
+#include <pleat/codec/factors.hpp>
 #include <pleat/codec/low_rank.hpp>
 #include <pleat/codec/masked.hpp>
 #include <pleat/codec/sparse.hpp>
@@ -29,7 +30,7 @@ namespace nn = pl::nn;
 namespace par = pl::parallel;
 using Catch::Matchers::ContainsSubstring;
 using stored = codec::forms<codec::dense<float>, codec::masked<float>, codec::int8<float>, codec::q8_0<float>,
-                            codec::csr<float>, codec::coded<float>, codec::low_rank<float>>;
+                            codec::csr<float>, codec::coded<float>, codec::low_rank<float>, codec::factors<float>>;
 using form_names = std::vector<std::pair<std::string, std::string>>;
 
 /// 96 and 64 inputs of `c` and `d` are 3 and 2 blocks of 32: over 3 and 4 ranks some have none.
@@ -37,13 +38,13 @@ template <class Forms> auto network_of() {
   auto net = nn::sequential(nn::linear<Forms>("a", 12, 40), nn::relu<>(), nn::linear<Forms>("b", 40, 96), nn::relu<>(),
                             nn::linear<Forms>("c", 96, 64), nn::relu<>(), nn::linear<Forms>("d", 64, 32), nn::relu<>(),
                             nn::linear<Forms>("e", 32, 20), nn::relu<>(), nn::linear<Forms>("f", 20, 12), nn::relu<>(),
-                            nn::linear<Forms>("last", 12, 5));
-  return par::tensor_parallel(
-      std::move(net), {par::column("b.*"), par::row("c.*"), par::column("d.*"), par::row("e.*"), par::column("f.*")});
+                            nn::linear<Forms>("g", 12, 16), nn::relu<>(), nn::linear<Forms>("last", 16, 5));
+  return par::tensor_parallel(std::move(net), {par::column("b.*"), par::row("c.*"), par::column("d.*"), par::row("e.*"),
+                                               par::column("f.*"), par::row("g.*")});
 }
 /// One weight in each form; `a`, `last` and the biases train, `f` in part.
-form_names const forms{
-    {"b.weight", "csr"}, {"c.weight", "q8_0"}, {"d.weight", "coded"}, {"e.weight", "low_rank"}, {"f.weight", "int8"}};
+form_names const forms{{"b.weight", "csr"},      {"c.weight", "q8_0"}, {"d.weight", "coded"},
+                       {"e.weight", "low_rank"}, {"f.weight", "int8"}, {"g.weight", "factors"}};
 
 using net_type = decltype(network_of<stored>());
 
@@ -270,5 +271,5 @@ TEST_CASE("encoded weights: a checkpoint of an older version leaves those that t
       },
       {1, 2, 1, 0});
   CHECK_THAT(words, ContainsSubstring(
-                        "remark: weights in encoded forms are not in this checkpoint: 5 of them stay what they are"));
+                        "remark: weights in encoded forms are not in this checkpoint: 6 of them stay what they are"));
 }

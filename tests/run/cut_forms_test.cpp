@@ -7,6 +7,7 @@
 #include <pleat/codec/blocks.hpp>
 #include <pleat/codec/codebook.hpp>
 #include <pleat/codec/int8.hpp>
+#include <pleat/codec/factors.hpp>
 #include <pleat/codec/low_rank.hpp>
 #include <pleat/codec/masked.hpp>
 #include <pleat/codec/reduced.hpp>
@@ -36,7 +37,8 @@ using stored =
                  codec::q4_k<float>, codec::q6_k<float>, codec::int4<float, 32>, codec::int4<float, 64>,
                  codec::int4<float, 128>, codec::csr<float>, codec::bitmask<float>, codec::n_m<float, 2, 4>,
                  codec::n_m<float, 3, 8>, codec::block_sparse<float, 4>, codec::codebook<float>, codec::coded<float>,
-                 codec::low_rank<float>, codec::sparse_low_rank<float>, codec::spatial_low_rank<float>>;
+                 codec::low_rank<float>, codec::sparse_low_rank<float>, codec::factors<float>,
+                 codec::spatial_low_rank<float>>;
 
 /// 32·2·2 = 128 and 96 inputs are 4 and 3 blocks of 32: uneven over 3 ranks, and over 4 one rank has none of fc2's. In
 /// q4_K and q6_K (256) only fc1 has blocks. Both groups of c3 have 16·2·2 = 64 columns, 2 blocks: by groups and by inputs, over
@@ -169,8 +171,8 @@ void check_form(std::string const& name, std::string const& file, std::string co
       // int8 quantizes each rank's part of an activation by itself: a row-parallel product is another one. Through five
       // layers no bound says anything; the case below has that of one. A low-rank convolution that loses rows may pay no longer, and is then computed
       // from the decoded weight.
-      bool const same = l.tensor == 1 || (rules == &columns && name != "low-rank");
-      if (!same && name == "int8") continue;
+      bool const same = l.tensor == 1 || (rules == &columns && name != "low-rank" && name != "factors");
+      if (!same && (name == "int8" || name == "factors")) continue;  // factors here are of int8
       for (auto const& y : got) {
         REQUIRE(y.size() == expected.size());
         // At most 512 terms with partial sums below 4, rounded to 2⁻²⁴ of them in either order, in one of five layers
@@ -236,6 +238,7 @@ TEST_CASE("shared values, plain and coded, and factors on any mesh") {
   check<codec::coded<float>>();
   check<codec::low_rank<float>>();
   check<codec::sparse_low_rank<float>>();
+  check<codec::factors<float>>();
   check<codec::spatial_low_rank<float>>();
 }
 

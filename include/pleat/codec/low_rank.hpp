@@ -10,6 +10,8 @@
 
 namespace pleat::codec {
 
+template <class T> struct factors;  // codec/factors.hpp
+
 namespace detail {
 
 template <bool Sparse> struct low_rank_kernel {
@@ -89,6 +91,7 @@ template <bool Sparse> struct low_rank_kernel {
 
 template <bool Sparse> struct low_rank_bits : low_rank_logic<Sparse> {
   using kernel = low_rank_kernel<Sparse>;
+  using refined = factors<float>;  ///< the form that weights take whose factors take forms of their own
 };
 
 }  // namespace detail

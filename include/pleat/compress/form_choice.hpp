@@ -58,7 +58,38 @@ struct form_request {
   compress::misfit misfit;
   bool first_layer, last_layer;
   std::vector<std::string> const& ignore;
+  /// weights whose factors the transform has looked at already; null: it does nothing to factors
+  std::vector<std::string> const* factored = nullptr;
+  bool something = false;  ///< there is work even if no whole weight is selected
 };
+
+/// \throws error for a form that is not in the list, and a pattern that fits no name
+template <class List, class Net>
+void demand_form_names(parallel::model<Net>& m, form_request const& r, char const* call) {
+  std::vector<std::string> patterns;
+  for (auto const& f : r.forms) {
+    (void)demand_form_name<List>(call, f.form);
+    patterns.push_back(f.pattern);
+  }
+  demand_names(m, call, ".forms", patterns);
+}
+/// The names of all weights that can take the forms, in order.
+template <class List, class Net>
+[[nodiscard]] std::vector<std::string> convertible_names(parallel::model<Net>& m, char const* call) {
+  std::vector<std::string> names;
+  for_each_convertible<List>(m, call, {}, nullptr, [&](nn::parameter const& w) -> std::string {
+    names.push_back(w.name);
+    return {};
+  });
+  return names;
+}
+/// Whether a weight is a product of factors that may take forms of their own.
+template <class W> [[nodiscard]] bool has_factors(W const& w) {
+  if constexpr (requires { typename W::forms; })
+    return w.visit(
+        [](auto tag, auto const&) { return !std::is_void_v<typename refined_of<typename decltype(tag)::type>::type>; });
+  else return false;
+}
 
 /// The positions of forms in a transform's list by name of weight; the same on every rank, absent stages included.
 struct form_plan {
@@ -75,21 +106,14 @@ struct form_plan {
 template <class List, class Net>
 [[nodiscard]] form_plan select_forms(parallel::model<Net>& m, form_request const& r, char const* call,
                                      listener const& on_note) {
-  std::vector<std::string> patterns;
-  for (auto const& f : r.forms) {
-    (void)demand_form_name<List>(call, f.form);
-    patterns.push_back(f.pattern);
-  }
-  demand_names(m, call, ".forms", patterns);
+  demand_form_names<List>(m, r, call);
   form_plan plan;
   std::string moved;
   auto const shared = shared_names(m.net());
-  std::vector<std::string> candidates;
-  for_each_convertible<List>(m, call, {}, nullptr, [&](nn::parameter const& w) -> std::string {
-    candidates.push_back(w.name);
-    return {};
-  });
+  auto const candidates = convertible_names<List>(m, call);
   for_each_convertible<List>(m, call, r.ignore, &on_note, [&](auto const& w) -> std::string {
+    if (r.factored && is_one_of(*r.factored, w.name)) return {};
+    if (has_factors(w)) return "it is factored, and compress::quantize alone gives factors forms";
     if (auto const why = why_not_encoded(w, shared); !why.empty()) return why;
     if (!r.first_layer && w.name == candidates.front()) return "the first layer";
     if (!r.last_layer && w.name == candidates.back()) return "the last layer";
@@ -129,7 +153,7 @@ template <class List, class Net>
     return {};
   });
   if (!moved.empty()) say(m, on_note, std::string(call) + ": " + moved);
-  if (plan.chosen.empty())
+  if (plan.chosen.empty() && !r.something)
     throw error{call, "no weight is left to be quantized",
                 "Ignore less; what is encoded already, or lies in a layer without with_forms, does not count"};
   return plan;

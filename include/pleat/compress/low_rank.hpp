@@ -12,6 +12,7 @@
 #include <utility>
 #include <vector>
 
+#include <pleat/codec/factors.hpp>
 #include <pleat/codec/low_rank.hpp>
 #include <pleat/comm/attempt.hpp>
 #include <pleat/compress/detail/convertible.hpp>
@@ -229,6 +230,7 @@ template <bool Sparse> struct factorize {
   template <class T> using form = std::conditional_t<Sparse, codec::sparse_low_rank<T>, codec::low_rank<T>>;
   static constexpr bool encodes = true;
   static constexpr bool fills_zeros = !Sparse;
+  static constexpr bool makes_factors = true;
   static constexpr bool takes_parts = true;
   static constexpr bool takes_shards = true;  // one weight at a time
   static constexpr char const* what = Sparse ? "sparse_low_rank" : "low_rank";
@@ -239,8 +241,11 @@ template <bool Sparse> struct factorize {
   calibration data{};                         ///< samples whose outputs count; empty: the weight alone counts
   double dampening_frac = 0.01;               ///< of the mean diagonal of Σ x·xᵀ, added to it
   compute::svd_solver solver = compute::svd;  ///< or compute::lapack::svd
-  bool randomized = false;                    ///< with by_rank: only the values that are wanted, from random products
-  std::vector<std::string> ignore{};          ///< names that stay as they are; * and ? as in a shell
+  /// Ranks are multiples of this, so that blocks divide the columns of the left factor: rounded up, with by_budget down;
+  /// not where by_rank says it, nor where the matrix has fewer values, or the factors would no longer pay.
+  index_t round_to = 1;
+  bool randomized = false;            ///< with by_rank: only the values that are wanted, from random products
+  std::vector<std::string> ignore{};  ///< names that stay as they are; * and ? as in a shell
   listener on_note{};
 
   [[nodiscard]] std::string name() const { return what; }
@@ -296,7 +301,17 @@ template <bool Sparse> struct factorize {
         m, Sparse ? "compress::sparse_low_rank" : "compress::low_rank", ignore, 2, aloud ? &on_note : nullptr, f);
   }
 
+  [[nodiscard]] index_t rounded(index_t rank, spectrum const& of) const {
+    if (std::holds_alternative<by_rank>(rule)) return rank;
+    bool const down = std::holds_alternative<by_budget>(rule);
+    index_t const r = (rank + (down ? 0 : round_to - 1)) / round_to * round_to;
+    return r >= 1 && r <= std::min(of.m, of.n) && r * (of.m + of.n) < of.m * of.n ? r : rank;
+  }
+
   void check() const {
+    if (round_to < 1)
+      throw error{"compress::" + std::string(what), "round_to must be at least 1, found " + std::to_string(round_to),
+                  "32 is the block of q8_0 and of q4_0"};
     if (!(sparse_share >= 0 && sparse_share < 1))
       throw error{"compress::" + std::string(what),
                   "sparse_share is " + std::to_string(sparse_share) + ", expected a share in [0, 1)",
@@ -411,7 +426,8 @@ template <bool Sparse> struct factorize {
                   "compress::" + std::string(what) + " factors " + list +
                       " without a look at outputs: its channels are in groups, or no sample comes by");
     }
-    auto const ranks = ranks_of(rule, spectra, names);
+    auto ranks = ranks_of(rule, spectra, names);
+    for (std::size_t i = 0; i < ranks.size(); ++i) ranks[i] = rounded(ranks[i], spectra[i]);
     std::vector<factored_weight> found;
     for (std::size_t i = 0; i < parts.size(); ++i) {
       auto const& [rows, columns, values] = spectra[i];

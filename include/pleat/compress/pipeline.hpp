@@ -55,6 +55,10 @@ template <class Recorder, class... Ts> class basic_pipeline {
   static_assert(!detail::stands_before<Ts...>({detail::shares_values<Ts>...}, {detail::writes_weights<Ts>...}),
                 "pleat: this pipeline prunes after weights share values, and coded weights cannot be pruned: prune "
                 "first, then share_weights, then entropy_code");
+  static_assert(!detail::stands_before<Ts...>({detail::makes_factors<Ts>...},
+                                              {(detail::writes_weights<Ts> || detail::resizes<Ts>)...}),
+                "pleat: this pipeline prunes after it factors weights, and factors cannot be pruned: prune first, and "
+                "let sparse_low_rank keep what survived apart");
   static_assert(!detail::stands_before<Ts...>({detail::encodes<Ts>...}, {detail::shares_values<Ts>...}),
                 "pleat: this pipeline shares values of weights that are encoded already: share_weights comes after "
                 "prune and before quantize and entropy_code");

@@ -18,6 +18,7 @@
 #include <pleat/codec/int8.hpp>
 #include <pleat/comm/attempt.hpp>
 #include <pleat/compress/detail/cut_ranges.hpp>
+#include <pleat/compress/detail/store_factors.hpp>
 #include <pleat/compress/detail/whole_weight.hpp>
 #include <pleat/compress/observers.hpp>
 #include <pleat/compress/form_choice.hpp>
@@ -42,6 +43,10 @@ enum class per { channel, tensor };
 /// come, each row by its own scale (dynamic), unless `.activations` holds data: then each int8 weight's inputs get one
 /// scale, which that observer found (static); samples pass through the quantized weights before it.
 ///
+/// A weight that is factored (low_rank) keeps its factors, and each takes the form (codec::factors), if it is one that
+/// factors can take and its block divides the factor's columns; .misfit says what else. Observer and scales are those of
+/// the factors' rows.
+///
 /// Runs on sharded models where they are: a weight that is cut by rows is encoded in parts as in the whole; cut by
 /// columns its rows' ranges are found from sums of counts over the ranks, bit for bit those of the whole (so is the
 /// range of a whole weight that is cut either way), shared values (codec::codebook) are those of all parts, and blocks
@@ -52,6 +57,7 @@ template <class Form = codec::int8<float>, class... Others> struct quantize {
   using choice_list = codec::forms<Form, Others...>;
   template <class T> using form_set = choice_list;
   static constexpr bool encodes = !Form::trainable || (!Others::trainable || ...);
+  static constexpr bool stores_factors = true;
   static constexpr bool takes_parts = true;
   static constexpr bool takes_shards = true;  // layer by layer
   static constexpr char const* what = "quantize";
@@ -89,10 +95,19 @@ template <class Form = codec::int8<float>, class... Others> struct quantize {
         throw error{"compress::quantize", "static activations are for codec::int8, which is not among the forms",
                     "Leave .activations empty: block forms quantize activations as they come"};
     }
-    auto const plan = detail::select_forms<choice_list>(m, {forms, misfit, first_layer, last_layer, ignore},
-                                                        "compress::quantize", on_note);
+    detail::form_request request{forms, misfit, first_layer, last_layer, ignore};
+    detail::demand_form_names<choice_list>(m, request, "compress::quantize");
+    auto const factors = detail::select_factors<choice_list>(m, request, "compress::quantize", on_note);
+    request.factored = &factors.seen;
+    request.something = !factors.chosen.empty();
+    auto const plan = detail::select_forms<choice_list>(m, request, "compress::quantize", on_note);
+    if (activations && !factors.chosen.empty())
+      detail::say(m, on_note, "compress::quantize: factors quantize activations as they come, not by samples");
     comm::all_or_none(m.all_ranks(), [&] {
       m.net().for_each_parameter([&](auto& w) {
+        if (auto const* const chosen = factors.find(w.name))
+          return detail::store_factors<choice_list>(m, w, *chosen, {observer, scales == per::tensor},
+                                                    "compress::quantize");
         if constexpr (detail::can_take<decltype(w), choice_list>)
           if (int const at = plan.form_of(w.name); at >= 0)
             codec::visit_form<choice_list>(at, [&](auto tag) { encode<typename decltype(tag)::type>(m, w); });

@@ -36,6 +36,8 @@ struct recipe_word {
   std::string says;                   ///< one line for a list of words
   bool masks = false, resizes = false, trains = false, encodes = false, shares = false, needs_shared = false,
        fills_zeros = false, trains_codes = false, folds = false;
+  /// it factors weights; it gives factors a form, too; the factors that it makes can take none
+  bool factors = false, stores_factors = false, keeps_factors = false;
   /// it encodes weights of any extents: where it ignores none, nothing is left to be encoded
   bool takes_every = false;
   std::map<std::string, std::vector<std::string>> choices{};  ///< by key, the only values that it takes
@@ -243,13 +245,18 @@ inline void demand_heard(recipe_step const& s) {
 /// What some weights of a model are already.
 struct recipe_state {
   bool masked = false, encoded = false, shared = false, codes = false;  ///< codes: trained as such (quantize_aware)
+  /// factored; by spatial_low_rank, whose factors can take no form
+  bool factored = false, kept_factors = false;
 };
 
 /// The order of a recipe, by the rules that pipelines have at compile time. \throws error with the sentence that says
 /// what is wrong and what to do
 inline void check_order(std::vector<recipe_step> const& steps, recipe_state now = {}) {
   constexpr char const* call = "compress::recipe";
-  recipe_step const* took_all = nullptr;
+  recipe_step const *took_all = nullptr, *factored = nullptr, *kept = nullptr;
+  auto const factors_of = [](recipe_step const* step) {
+    return step ? "'" + step->to_string() + "' has factored" : std::string("are factored already");
+  };
   for (auto const& s : steps) {
     auto const& w = *s.word;
     // g++ 12 warns of `"'" + std::string`, without cause
@@ -259,7 +266,8 @@ inline void check_order(std::vector<recipe_step> const& steps, recipe_state now 
                   "Prune first, then share, then entropy"};
     if ((w.masks || w.resizes) && now.encoded)
       throw error{call, at + " prunes after weights are quantized or factored, and those cannot be pruned",
-                  "Prune first, then quantize"};
+                  now.factored ? "Prune first, then sparse_low_rank, which keeps what survived apart"
+                               : "Prune first, then quantize"};
     if (w.resizes && now.masked)
       throw error{call, at + " takes channels out of weights that are pruned already",
                   "Take channels out first, then prune what is left"};
@@ -280,6 +288,17 @@ inline void check_order(std::vector<recipe_step> const& steps, recipe_state now 
     if ((w.masks || w.resizes || w.shares) && now.codes)
       throw error{call, at + " comes after training codes, which it would undo",
                   "Prune first, then quantize_aware, then quantize"};
+    // whose step says which weights are meant, of that one none is taken by mistake
+    auto const parted = [&](recipe_step const* by) { return s.has("ignore") || (by && by->has("ignore")); };
+    if (w.encodes && !w.factors && !w.stores_factors && now.factored && !parted(factored))
+      throw error{call, at + " stores whole weights, and would leave those that " + factors_of(factored) + " in float",
+                  "Factors take int8, 16 bits, and forms of blocks (q8_0, int4, ...); or say which weights are meant: "
+                  "low_rank(ignore=fc3.*)|" +
+                      w.name + "(ignore=fc1.* fc2.*)"};
+    if (w.encodes && !w.factors && now.kept_factors && !parted(kept))
+      throw error{call,
+                  at + " would leave the kernels that " + factors_of(kept) + " in float: theirs take no other form",
+                  "Say which weights are meant: " + w.name + "(ignore=conv*)"};
     if (w.encodes && !w.needs_shared && took_all)
       throw error{call, at + " encodes after '" + took_all->to_string() + "' has encoded every weight",
                   "Keep one of the two, or part the weights between them, e.g. int8(ignore=fc1.*)|q8_0"};
@@ -288,6 +307,9 @@ inline void check_order(std::vector<recipe_step> const& steps, recipe_state now 
     now.masked = now.masked || w.masks;
     now.encoded = now.encoded || w.encodes;
     now.shared = now.shared || w.shares;
+    now.factored = now.factored || (w.factors && !w.keeps_factors);
+    now.kept_factors = now.kept_factors || w.keeps_factors;
+    if (w.factors) (w.keeps_factors ? kept : factored) = &s;
   }
 }
 

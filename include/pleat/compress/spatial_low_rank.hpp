@@ -34,6 +34,7 @@ struct spatial_low_rank {
   template <class T> using form = codec::spatial_low_rank<T>;
   static constexpr bool encodes = true;
   static constexpr bool fills_zeros = true;
+  static constexpr bool makes_factors = true;
   static constexpr bool takes_parts = true;
   static constexpr bool takes_shards = true;  // one kernel at a time
   static constexpr char const* what = "spatial_low_rank";

@@ -7,6 +7,8 @@
 ///     template <class Net> void run(parallel::model<Net>& m) const;  // changes m, whose weights can take the forms that it adds
 ///     template <class T> using form = …;                             // the form that it adds to weights of value type T, if any
 ///     template <class T> using form_set = codec::forms<…>;           // or several of them
+///     static constexpr bool makes_factors = true;                    // it factors weights (default: false)
+///     static constexpr bool stores_factors = true;                   // it gives factors forms: sets that have low_rank get codec::factors, too (default: false)
 ///     static constexpr bool encodes = true;                          // afterwards weights cannot be written any more (default: false)
 ///     static constexpr bool writes_weights = true;                   // it changes weights element by element (default: false)
 ///     static constexpr bool shares_values = true;                    // it finds few values for many elements (default: false)
@@ -175,6 +177,22 @@ template <class T> [[nodiscard]] consteval bool says_takes_shards() {
   else return false;
 }
 template <class T> inline constexpr bool takes_shards = says_takes_shards<T>();
+template <class T> [[nodiscard]] consteval bool says_stores_factors() {
+  if constexpr (requires {
+                  { T::stores_factors } -> std::convertible_to<bool>;
+                })
+    return static_cast<bool>(T::stores_factors);
+  else return false;
+}
+template <class T> inline constexpr bool stores_factors = says_stores_factors<T>();
+template <class T> [[nodiscard]] consteval bool says_makes_factors() {
+  if constexpr (requires {
+                  { T::makes_factors } -> std::convertible_to<bool>;
+                })
+    return static_cast<bool>(T::makes_factors);
+  else return false;
+}
+template <class T> inline constexpr bool makes_factors = says_makes_factors<T>();
 template <class T> inline constexpr bool needs_a_form = requires { typename T::template needs_form<float>; };
 
 /// A set of forms with the one that a transform adds.
@@ -197,11 +215,50 @@ template <class Forms, class Transform>
   requires requires { typename Transform::template form_set<typename Forms::value_type>; }
 struct added<Forms, Transform> : joined_set<Forms, typename Transform::template form_set<typename Forms::value_type>> {
 };
+/// The form that a weight takes whose factors, which it has as F, take forms of their own; void: it has none.
+template <class F> struct refined_of {
+  using type = void;
+};
+template <class F>
+  requires requires { typename F::refined; }
+struct refined_of<F> {
+  using type = typename F::refined;
+};
+template <class F>
+  requires requires { typename F::bits::refined; }
+struct refined_of<F> {
+  using type = typename F::bits::refined;
+};
+template <class Forms, class Refined> struct with_one {
+  static_assert(
+      requires { sizeof(Refined); },
+      "pleat: this model's weights may be factored, and their factors are to be stored in forms of their own: include "
+      "<pleat/codec/factors.hpp>");
+  using type = typename Forms::template with<Refined>;
+};
+template <class Forms> struct with_one<Forms, void> {
+  using type = Forms;
+};
+template <class Forms, class... Fs> struct with_refined {
+  using type = Forms;
+};
+template <class Forms, class First, class... Rest>
+struct with_refined<Forms, First, Rest...>
+    : with_refined<typename with_one<Forms, typename refined_of<First>::type>::type, Rest...> {};
+/// A set with the forms of factors that its members have, if the transform gives them such.
+template <class Forms, class Transform> struct refined_set {
+  using type = Forms;
+};
+template <class... Fs, class Transform>
+  requires stores_factors<Transform>
+struct refined_set<codec::forms<Fs...>, Transform> : with_refined<codec::forms<Fs...>, Fs...> {};
+
 template <class Forms, class... Transforms> struct widened {
   using type = Forms;
 };
 template <class Forms, class First, class... Rest>
-struct widened<Forms, First, Rest...> : widened<typename added<Forms, First>::type, Rest...> {};
+struct widened<Forms, First, Rest...>
+    : widened<typename refined_set<typename added<Forms, First>::type, First>::type, Rest...> {};
 
 /// True if a set has the form that a transform asks for.
 template <class Forms, class Transform> [[nodiscard]] consteval bool has_needed() {
@@ -240,8 +297,9 @@ template <class... Transforms> struct widen_leaf {
                     "Save the model, and "
                     "load the file into a network of float");
       static_assert(!(any_encoded<forms>::value && (writes_weights<Transforms> || ...)),
-                    "pleat: this model's weights may be quantized already, and quantized weights cannot be pruned: "
-                    "prune first, then quantize, as in model | (compress::prune{…} | compress::quantize<…>{})");
+                    "pleat: this model's weights may be quantized or factored already, and factored or quantized "
+                    "weights cannot be pruned: prune first, then quantize, as in model | (compress::prune{…} | "
+                    "compress::quantize<…>{})");
       static_assert(
           !(any_encoded<forms>::value && (shares_values<Transforms> || ...)),
           "pleat: this model's weights may be encoded already, and only weights that can be trained get shared values: "

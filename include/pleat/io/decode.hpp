@@ -17,6 +17,7 @@
 #include <pleat/codec/detail/block_bits.hpp>
 #include <pleat/codec/detail/codebook_bits.hpp>
 #include <pleat/codec/detail/coded_bits.hpp>
+#include <pleat/codec/detail/factor_parts.hpp>
 #include <pleat/codec/detail/int8_bits.hpp>
 #include <pleat/codec/detail/low_rank_bits.hpp>
 #include <pleat/codec/detail/reduced_bits.hpp>
@@ -149,13 +150,44 @@ template <class F> bool with_bit_logic(std::string_view form, F&& f) {
   return with_logic_of(every_bit_logic{}, form, f);
 }
 
+/// One factor of codec::factors. \throws error for a form that it does not know
+template <int = 0>
+[[nodiscard]] std::vector<float> decode_factor(extents const& shape, codec::detail::factor_parts const& f) {
+  std::vector<float> out;
+  if (f.form == "int8") out = decode_int8(shape, f.parts);
+  else if (f.form == codec::detail::plain_factor_logic::name)
+    out = decode_bits<codec::detail::plain_factor_logic>(shape, f.parts);
+  else if (!with_bit_logic(f.form, [&]<class Bits>() { out = decode_bits<Bits>(shape, f.parts); }))
+    throw error{"", "a factor is stored as " + shown(f.form.substr(0, 80)) + ", which this tool cannot decode",
+                "Load it into a network whose form set has it"};
+  return out;
+}
+/// The sum of what lies apart and the factors' product, each element one chain.
+template <int = 0>
+[[nodiscard]] std::vector<float> decode_factors(extents const& shape, std::vector<codec::file_tensor> const& parts) {
+  auto const s = codec::detail::split("codec::factors::from_file", shape, parts);
+  index_t const rows = codec::rows_of(shape), columns = codec::columns_of(shape);
+  auto const left = decode_factor({rows, s.rank}, s.left), right = decode_factor({s.rank, columns}, s.right);
+  auto out = s.apart.empty() ? std::vector<float>(static_cast<std::size_t>(shape.size()), 0.0f)
+                             : decode_bits<codec::detail::compressed_rows_logic<1>>({rows, columns}, s.apart);
+  for (index_t r = 0; r < rows; ++r)
+    for (index_t k = 0; k < columns; ++k)
+      for (index_t q = 0; q < s.rank; ++q) {
+        auto& to = out[static_cast<std::size_t>(r * columns + k)];
+        to = std::fma(left[static_cast<std::size_t>(r * s.rank + q)], right[static_cast<std::size_t>(q * columns + k)],
+                      to);
+      }
+  return out;
+}
+
 }  // namespace detail
 
 /// True if decode knows the form: dense, masked, int8, and every form of codec/ in its usual sizes. A form of one's own
 /// is not known here: a network that has it in its set loads it.
 // a template: who does not ask does not compile every form
 template <int = 0> [[nodiscard]] bool can_decode(std::string_view form) {
-  return form == "dense" || form == "masked" || form == "int8" || detail::with_bit_logic(form, []<class>() {});
+  return form == "dense" || form == "masked" || form == "int8" || form == "factors" ||
+         detail::with_bit_logic(form, []<class>() {});
 }
 
 /// The numbers of a stored weight, row-major (64-bit ones rounded to float). What the file claims is checked first.
@@ -173,6 +205,7 @@ template <int = 0>
     std::vector<float> out;
     if (w.form == "masked") return codec::detail::read_masked<float>(w.shape, w.copy()).values;
     if (w.form == "int8") return detail::decode_int8(w.shape, w.copy());
+    if (w.form == "factors") return detail::decode_factors(w.shape, w.copy());
     if (detail::with_bit_logic(w.form, [&]<class Bits>() { out = detail::decode_bits<Bits>(w.shape, w.copy()); }))
       return out;
   } catch (error const& e) {
