@@ -227,6 +227,10 @@ class Shrink(Check):
             ("low_rank(rank=24, ignore=fc3.*)", "low_rank", 1.3, 0.1),
             ("low_rank(rank=16, samples=1, ignore=fc3.*)|fine_tune(5)", "low_rank", 1.8, 0.15),
             ("prune(0.8)|sparse_low_rank(share=0.2, rank=2)|fine_tune(5)", "sparse_low_rank", 1.2, 0.3),
+            ("low_rank(energy=0.9)|int8", "factors", 4, 0.06),
+            ("low_rank(energy=0.8, round_to=32)|q4_0|int8", "factors", 5, 0.15),
+            ("prune(0.8)|sparse_low_rank(share=0.2, rank=2, ignore=fc3.*)|bf16", "factors", 1.2, 0.3),
+            ("low_rank(rank=24, ignore=fc3.*)|gptq(ignore=fc1.* fc2.*)", "low_rank", 1.3, 0.1),
             ("channels(0.5)|fine_tune(15, 2e-3)", "dense", 1.3, 0.1),
             ("int8(ignore=fc1.*)|q8_0(ignore=fc2.* fc3.*)", "q8_0", 2.8, 0.02),
             ("int4", "int4_g32", 4, 0.03),
@@ -255,6 +259,14 @@ class Shrink(Check):
         first = self.folder / "first.safetensors"
         shutil.copy(self.shrink(model, "prune(0.9)")[3], first)
         assert self.shrink(first, "fine_tune(2)|csr")[1]["fc1.weight"] == "csr"
+        # Factors that are stored in int8 have the rank of those in float: a quarter of the bytes, as many multiply-adds; and
+        # what the two steps lost adds up.
+        recipes = [self.shrink(model, recipe)[0] for recipe in ("low_rank(energy=0.9)", "low_rank(energy=0.9)|int8")]
+        thin, small = (f["stages"][-1] for f in recipes)
+        assert thin["multiply_adds"] == small["multiply_adds"] < recipes[0]["stages"][0]["multiply_adds"], (thin, small)
+        for a, b in zip(thin["layers"], small["layers"]):
+            assert a["multiply_adds"] == b["multiply_adds"] and 3 < a["bytes"] / b["bytes"] < 4, (a, b)
+        assert all(e["kind"] == "bounded" and e["holds"] and e["measured"]["max"] > 0 for e in small["errors"]), small
         # A pattern is kept exactly: two of every four columns.
         figures = self.shrink(model, "prune(pattern=2:4)")[0]
         fc1 = figures["stages"][-1]["layers"][0]
@@ -365,7 +377,7 @@ class Shrink(Check):
     # --- the same bytes on any number of ranks ---------------------------------------------------------------------------------------
     def same_bytes(self):
         model = self.trained(24, 2)
-        for recipe in ("prune(0.7)|fine_tune(2)|share(epochs=1)|entropy", "sparse_gpt(pattern=2:4)|distill(1)|n_m", "prune(0.5, taylor)|quantize_aware(int4, 1)|int4", "gptq(q8_0, ignore=fc3.*)|int8(static, kl)"):
+        for recipe in ("prune(0.7)|fine_tune(2)|share(epochs=1)|entropy", "sparse_gpt(pattern=2:4)|distill(1)|n_m", "prune(0.5, taylor)|quantize_aware(int4, 1)|int4", "gptq(q8_0, ignore=fc3.*)|int8(static, kl)", "low_rank(budget=0.6)|int8"):
             reference = self.shrink(model, recipe, "--deterministic")[3].read_bytes()
             for n in (2, 3, 4):
                 assert self.shrink(model, recipe, "--deterministic", "--thread-ranks", n)[3].read_bytes() == reference, (recipe, n)
@@ -402,6 +414,13 @@ class Shrink(Check):
         refused(["codes before weights share values", "Share first"], "prune(0.9)|entropy")
         refused(["factors would fill the zeros", "sparse_low_rank"], "prune(0.9)|low_rank(rank=4)")
         refused(["prunes after weights are quantized"], "prune(0.9)", compressed)
+        refused(["prunes after weights are quantized or factored", "sparse_low_rank, which keeps"], "low_rank(rank=4)|prune(0.9)")
+        refused(["'csr' stores whole weights", "'low_rank(rank=4)' has factored in float", "Factors take int8"], "low_rank(rank=4)|csr")
+        refused(["'gptq' stores whole weights", "low_rank(ignore=fc3.*)|gptq(ignore=fc1.* fc2.*)"], "low_rank(rank=4)|gptq")
+        refused(["would leave the kernels that 'spatial_low_rank' has factored", "int8(ignore=conv*)"], "spatial_low_rank|int8")
+        refused(["shares values of weights that are encoded already"], "low_rank(rank=4)|share")
+        refused(["trains codes of weights that are encoded already"], "low_rank(rank=4)|quantize_aware")
+        refused(["round_to is 0, expected 1 to"], "low_rank(round_to=0)")
         refused(["trains codes of weights that are encoded already"], "int8|quantize_aware")
         refused(["form is 'int5'", "Did you mean 'int8'?"], "gptq(int5)")
         refused(["sparsity is 1.5, expected a share in [0, 1)"], "prune(1.5)")
