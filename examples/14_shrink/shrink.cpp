@@ -41,8 +41,8 @@ pl::compress::recipe_state state_of(model const& m) {
     s.shared = s.shared || w.form_name() == "coded";
     s.codes = s.codes || w.form_name() == "fake_quantized";
     s.encoded = s.encoded || !w.trainable();
-    s.factored = s.factored || w.form_name() == "low_rank" || w.form_name() == "sparse_low_rank" ||
-                 w.form_name() == "factors";
+    s.factored =
+        s.factored || w.form_name() == "low_rank" || w.form_name() == "sparse_low_rank" || w.form_name() == "factors";
     s.kept_factors = s.kept_factors || w.form_name() == "spatial_low_rank";
   });
   return s;

@@ -318,7 +318,7 @@ TEST_CASE("of a pruned weight the survivors stay apart; what does not fit is ref
 // --- factors that take forms of their own ----------------------------------------------------------------------------
 
 namespace codec = pleat::codec;
-using quantize = compress::quantize<codec::q8_0<float>, codec::int8<float>, codec::bf16<float>, codec::csr<float>>;
+using quantize = compress::quantize<codec::q8_0<float>, codec::int8<float>, codec::csr<float>>;
 using set_of_float = codec::forms<codec::dense<float>>;
 static_assert(std::is_same_v<
               compress::detail::widened<set_of_float, compress::low_rank, compress::quantize<>>::type,
@@ -341,47 +341,44 @@ TEST_CASE("factors are stored in the form that comes after them, run from it, an
   auto factored = thin.clone();
   of_two.run(factored);
   auto const before = values_of(factored);
-  for (std::string const form : {"int8", "bf16"}) {
-    auto m = factored.clone();
-    in_form(form).run(m);
-    index_t at = 0;
-    pleat::nn::for_each_parameter(m.net(), [&](auto const& x) {
-      auto const& was = before[static_cast<std::size_t>(at++)];
-      if (x.shape.rank() != 2) return;
-      INFO(x.name << " " << form);
-      bool const thinner = x.name != "fc3.weight";
-      CHECK(x.form_name() == (thinner ? "factors" : form));
-      CHECK(x.multiply_adds({}).has_value() == thinner);
-      index_t const n = x.shape[0], k = x.shape[1];
-      if (thinner) {
-        CHECK(*x.multiply_adds({}) == static_cast<double>(2 * (n + k)));
-        CHECK(x.bytes() == (form == "int8" ? 2 * (n + k) + 4 * (n + 2) : 4 * (n + k)));
-        auto const said = x.predict(m.context(), was.values);
-        REQUIRE(said);
-        std::vector<float> now(was.values.size());
-        x.decode(m.context(), now.data());
-        auto const lost = codec::measure_error(was.values, now);
-        CHECK((lost.max > 0 && lost.max <= said->max && lost.frobenius <= said->frobenius));
-      }
-    });
-    // from its file in another process' model: the same answers
-    auto again = thin.clone();
-    auto const path =
-        (std::filesystem::temp_directory_path() / ("pleat_factors_" + std::to_string(::getpid()))).string();
-    pleat::run::save(m, path);
-    pleat::run::load(again, path);
-    std::filesystem::remove(path);
-    auto const d = data(8);
-    auto const answers = [&](auto const& of) {
-      pleat::run::batch_loader<float, typename decltype(m)::execution_space> loader(d);
-      auto const y = of.predict(loader.load(of.context(), std::vector<index_t>{0, 1, 2, 3, 4, 5, 6, 7}).x);
-      std::vector<float> host(static_cast<std::size_t>(y.size()));
-      pleat::copy_to_host(of.context(), y, host.data());
-      return host;
-    };
-    CHECK(answers(again) == answers(m));
-    CHECK(answers(m) != answers(factored));
-  }
+  auto m = factored.clone();
+  in_form("int8").run(m);
+  index_t at = 0;
+  pleat::nn::for_each_parameter(m.net(), [&](auto const& x) {
+    auto const& was = before[static_cast<std::size_t>(at++)];
+    if (x.shape.rank() != 2) return;
+    INFO(x.name);
+    bool const thinner = x.name != "fc3.weight";
+    CHECK(x.form_name() == (thinner ? "factors" : "int8"));
+    CHECK(x.multiply_adds({}).has_value() == thinner);
+    index_t const n = x.shape[0], k = x.shape[1];
+    if (thinner) {
+      CHECK(*x.multiply_adds({}) == static_cast<double>(2 * (n + k)));
+      CHECK(x.bytes() == 2 * (n + k) + 4 * (n + 2));
+      auto const said = x.predict(m.context(), was.values);
+      REQUIRE(said);
+      std::vector<float> now(was.values.size());
+      x.decode(m.context(), now.data());
+      auto const lost = codec::measure_error(was.values, now);
+      CHECK((lost.max > 0 && lost.max <= said->max && lost.frobenius <= said->frobenius));
+    }
+  });
+  // from its file in another process' model: the same answers
+  auto again = thin.clone();
+  auto const path = (std::filesystem::temp_directory_path() / ("pleat_factors_" + std::to_string(::getpid()))).string();
+  pleat::run::save(m, path);
+  pleat::run::load(again, path);
+  std::filesystem::remove(path);
+  auto const d = data(8);
+  auto const answers = [&](auto const& of) {
+    pleat::run::batch_loader<float, typename decltype(m)::execution_space> loader(d);
+    auto const y = of.predict(loader.load(of.context(), std::vector<index_t>{0, 1, 2, 3, 4, 5, 6, 7}).x);
+    std::vector<float> host(static_cast<std::size_t>(y.size()));
+    pleat::copy_to_host(of.context(), y, host.data());
+    return host;
+  };
+  CHECK(answers(again) == answers(m));
+  CHECK(answers(m) != answers(factored));
 }
 
 TEST_CASE("factors take forms on every mesh, with the bytes of one rank: where weights are cut, too") {
@@ -390,14 +387,14 @@ TEST_CASE("factors take forms on every mesh, with the bytes of one rank: where w
     auto w = alone();
     pleat::run::save(pleat::compress::widen<compress::low_rank, quantize>(build(w)) | of_two, path);
   }
-  for (std::string const form : {"int8", "bf16"}) {
+  for (auto const scales : {compress::per::channel, compress::per::tensor}) {
     auto const made_on = [&](mesh const& l, auto const& network_on) {
       return file_over(l, [&](pleat::world& w) {
         auto m = pleat::compress::widen<compress::low_rank, quantize>(network_on(w, l));
         pleat::run::load(m, path);
-        auto q = in_form(form);
-        if (form == "int8") q.observer = compress::percentile{95};
-        q.scales = form == "int8" && l.state == 0 ? compress::per::tensor : compress::per::channel;
+        auto q = in_form("int8");
+        q.observer = compress::percentile{95};
+        q.scales = scales;
         q.run(m);
         return m;
       });
@@ -409,11 +406,11 @@ TEST_CASE("factors take forms on every mesh, with the bytes of one rank: where w
     auto const reference = made_on({}, whole);
     CHECK(opened(reference).metadata().at("pleat.form.fc2.weight") == "factors");
     for (mesh const& l : {mesh{1, 2}, {1, 3}, {1, 4}, {2, 2}}) {
-      CAPTURE(form, l.data, l.tensor);
+      CAPTURE(static_cast<int>(scales), l.data, l.tensor);
       CHECK((made_on(l, cut) == reference));
     }
     for (mesh const& l : {mesh{1, 1, 2}, {2, 1, 2}, {3, 1, 1}}) {
-      CAPTURE(form, l.data, l.stages);
+      CAPTURE(static_cast<int>(scales), l.data, l.stages);
       CHECK((made_on(l, whole) == reference));
     }
   }
@@ -464,9 +461,6 @@ TEST_CASE("what is done with factors, and what is not, is said; what they cannot
   q.activations->data = compress::calibration(train, 20);
   CHECK(forms_after(q) == "low_rank factors int8 ");
   CHECK_THAT(said, ContainsSubstring("factors quantize activations as they come"));
-  q = in_form("bf16");
-  q.scales = compress::per::tensor;
-  refused(q, "has steps of its own, not one for the whole factor", "int8");
   // twice
   auto m = factored.clone();
   in_form("int8").run(m);
