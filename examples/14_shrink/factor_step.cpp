@@ -25,6 +25,9 @@ void factor_step(kitchen& k, pl::compress::recipe_step const& s) {
   if (evbmf) rule = shrink::evbmf{};
   if (s.word->name == "spatial_low_rank")
     return k.run(shrink::spatial_low_rank{.rule = rule, .ignore = s.names("ignore")});
+  if (s.has("rank") && s.has("round_to"))
+    throw pl::error{"compress::recipe", "'" + s.to_string() + "' says the rank, and leaves round_to nothing to round",
+                    "Say a rank that is a multiple, or choose by energy, error or budget"};
   shrink::low_rank t{.rule = rule, .round_to = at_least(s, "round_to", 1, 1), .ignore = s.names("ignore")};
   if (s.flag("samples")) t.data = shrink::calibration(k.data.train, k.o.samples);
   if (s.has("rank")) t.randomized = s.flag("randomized");
