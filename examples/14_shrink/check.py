@@ -227,8 +227,8 @@ class Shrink(Check):
             ("low_rank(rank=24, ignore=fc3.*)", "low_rank", 1.3, 0.1),
             ("low_rank(rank=16, samples=1, ignore=fc3.*)|fine_tune(5)", "low_rank", 1.8, 0.15),
             ("prune(0.8)|sparse_low_rank(share=0.2, rank=2)|fine_tune(5)", "sparse_low_rank", 1.2, 0.3),
-            ("low_rank(energy=0.9)|int8", "factors", 4, 0.06),
-            ("low_rank(energy=0.8, round_to=32)|q4_0|int8", "factors", 5, 0.15),
+            ("low_rank(rank=24, ignore=fc3.*)|int8", "factors", 4, 0.06),
+            ("low_rank(budget=0.5)|q4_0|int8", "factors", 5, 0.15),
             ("prune(0.8)|sparse_low_rank(share=0.2, rank=2, ignore=fc3.*)|bf16", "factors", 1.2, 0.3),
             ("low_rank(rank=24, ignore=fc3.*)|gptq(ignore=fc1.* fc2.*)", "low_rank", 1.3, 0.1),
             ("channels(0.5)|fine_tune(15, 2e-3)", "dense", 1.3, 0.1),
@@ -261,7 +261,7 @@ class Shrink(Check):
         assert self.shrink(first, "fine_tune(2)|csr")[1]["fc1.weight"] == "csr"
         # Factors that are stored in int8 have the rank of those in float: a quarter of the bytes, as many multiply-adds; and
         # what the two steps lost adds up.
-        recipes = [self.shrink(model, recipe)[0] for recipe in ("low_rank(energy=0.9)", "low_rank(energy=0.9)|int8")]
+        recipes = [self.shrink(model, recipe)[0] for recipe in ("low_rank(rank=24, ignore=fc3.*)", "low_rank(rank=24, ignore=fc3.*)|int8")]
         thin, small = (f["stages"][-1] for f in recipes)
         assert thin["multiply_adds"] == small["multiply_adds"] < recipes[0]["stages"][0]["multiply_adds"], (thin, small)
         for a, b in zip(thin["layers"], small["layers"]):
@@ -377,7 +377,7 @@ class Shrink(Check):
     # --- the same bytes on any number of ranks ---------------------------------------------------------------------------------------
     def same_bytes(self):
         model = self.trained(24, 2)
-        for recipe in ("prune(0.7)|fine_tune(2)|share(epochs=1)|entropy", "sparse_gpt(pattern=2:4)|distill(1)|n_m", "prune(0.5, taylor)|quantize_aware(int4, 1)|int4", "gptq(q8_0, ignore=fc3.*)|int8(static, kl)", "low_rank(budget=0.6)|int8"):
+        for recipe in ("prune(0.7)|fine_tune(2)|share(epochs=1)|entropy", "sparse_gpt(pattern=2:4)|distill(1)|n_m", "prune(0.5, taylor)|quantize_aware(int4, 1)|int4", "gptq(q8_0, ignore=fc3.*)|int8(static, kl)", "low_rank(rank=6, ignore=fc3.*)|int8"):
             reference = self.shrink(model, recipe, "--deterministic")[3].read_bytes()
             for n in (2, 3, 4):
                 assert self.shrink(model, recipe, "--deterministic", "--thread-ranks", n)[3].read_bytes() == reference, (recipe, n)
