@@ -276,7 +276,7 @@ TEST_CASE("a layer that refuses one sample on one rank is heard of on every rank
         pl::plan::plan p{.global_batch = 48, .data_ranks = l.data, .pipeline_ranks = l.pipeline};
         p.cuts = l.cuts;
         p.state_stage = l.state_stage;
-        p.bucket_bytes = 1024;  // both linear layers are gathered, each for itself
+        p.bucket_bytes = 1024, p.prefetch = 0;  // one buffer: each linear layer is gathered anew for every batch
         auto const m = pl::parallel::build(choosy, p, w, {.seed = 4});
         m.set_timeout(20);  // only where it hangs
         auto const mine = sentence([&] {
