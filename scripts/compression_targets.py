@@ -38,9 +38,8 @@ TRAINED = {"lenet-300-100": (0.017, 0.018), "lenet-5": (0.009, 0.010)}  # error 
 ROUNDED = ("int8", "int8(activations=static)")
 MOVED = ("gptq", "gptq(int8)", "sparse_gpt(0.8)", "sparse_gpt(pattern=2:4)")
 TEACHER, STUDENT = 67, 74  # errors at most
-RECIPES = ("int8", "gptq", "quantize_aware(int8)|int8", "prune(0.9)|fine_tune(3)|csr", "prune(0.9)|distill(3)|csr", "prune(0.9)|fine_tune(3)|int8",
-           "prune(0.9)|fine_tune(3)|share(num_bits=4)|entropy", "prune(0.95, steps=5)|fine_tune(3)|share(num_bits=4, epochs=1)|entropy", "prune(pattern=2:4)|fine_tune(3)|n_m",
-           "channels(0.5)|fine_tune(3)|int8", "low_rank(budget=0.3, samples=1)|fine_tune(3)")
+RECIPES = ("int8", "gptq", "quantize_aware(int8)|int8", "low_rank(budget=0.3, samples=1)", "prune(0.9)|fine_tune(3)|csr", "prune(0.9)|fine_tune(3)|int8",
+           "prune(0.9)|fine_tune(3)|share(num_bits=4)|entropy", "channels(0.5)|fine_tune(3)|int8")
 
 Row = collections.namedtuple("Row", "what bar figure of holds")
 
