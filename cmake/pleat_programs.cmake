@@ -18,6 +18,12 @@ if(nlohmann_json_FOUND)
   target_link_libraries(pleat_dev INTERFACE nlohmann_json::nlohmann_json)
 endif()
 
+# For what runs for a moment and takes long to compile: command lines, tests of whole models.
+set(pleat_unoptimised "")
+if(CMAKE_CXX_COMPILER_ID MATCHES "GNU|Clang" AND NOT Kokkos_COMPILE_LANGUAGE STREQUAL "CUDA")
+  set(pleat_unoptimised -O0)
+endif()
+
 # A Kokkos with CUDA or HIP may want its users' sources compiled as that language; follow what it was built with.
 function(pleat_set_language target)
   if(Kokkos_COMPILE_LANGUAGE AND NOT Kokkos_COMPILE_LANGUAGE STREQUAL "CXX")
