@@ -36,7 +36,7 @@ PARTS = ("deep_compression", "int8", "norms", "train_shrink_run", "distill", "re
 SMALLER = {"lenet-300-100": (57, 0.0164), "lenet-5": (56, 0.0080)}  # times at least, error at most: means over seeds
 TRAINED = {"lenet-300-100": (0.017, 0.018), "lenet-5": (0.009, 0.010)}  # error at most: as trained, and at a tenth of the weights in 8 bits
 ROUNDED = ("int8", "int8(activations=static)")
-MOVED = ("gptq", "gptq(int8)", "sparse_gpt(0.8)", "sparse_gpt(pattern=2:4)")
+MOVED = ("gptq", "gptq(int8)", "sparse_gpt(0.5)", "sparse_gpt(0.8)")
 TEACHER, STUDENT = 67, 74  # errors at most
 RECIPES = ("int8", "gptq", "quantize_aware(int8)|int8", "low_rank(budget=0.3, samples=1)", "prune(0.9)|fine_tune(3)|csr", "prune(0.9)|fine_tune(3)|int8",
            "prune(0.9)|fine_tune(3)|share(num_bits=4)|entropy", "channels(0.5)|fine_tune(3)|int8")

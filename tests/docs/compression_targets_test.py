@@ -16,7 +16,7 @@ sys.dont_write_bytecode = True
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "scripts"))
 import compression_targets as targets
 
-MOVED = ("gptq", "gptq(int8)", "sparse_gpt(0.8)", "sparse_gpt(pattern=2:4)")
+MOVED = ("gptq", "gptq(int8)", "sparse_gpt(0.5)", "sparse_gpt(0.8)")
 
 
 def good():
