@@ -45,7 +45,8 @@ Row = collections.namedtuple("Row", "what bar figure of holds")
 
 
 class Runs:
-    """Programs on the data, and what they wrote; a run whose figures are there already, and younger than the program, is not repeated."""
+    """Programs on the data, and what they wrote; a run whose figures are there already, and younger than the program, the data and the
+    model that it began with, is not repeated."""
 
     def __init__(self, o):
         self.o, self.seconds = o, {}
@@ -56,7 +57,8 @@ class Runs:
             sys.exit(f"there is no {tool}: cmake --preset release && cmake --build build/release --target {program}")
         out = self.o.out / name
         file = out.with_suffix(".json")
-        if not file.exists() or file.stat().st_mtime < tool.stat().st_mtime:
+        made_from = [tool, self.o.data, *self.o.data.glob("*"), *(a for a in arguments[:1] if isinstance(a, pathlib.Path) and a.exists())]
+        if not file.exists() or file.stat().st_mtime < max(p.stat().st_mtime for p in made_from):
             out.mkdir(parents=True, exist_ok=True)
             begun = out.with_suffix(".part.json")
             words = [str(tool), *map(str, arguments), "--data", str(self.o.data), "--threads", str(self.o.threads), "--quiet", "--json", str(begun)]
@@ -213,6 +215,8 @@ def options():
     p.add_argument("--json", type=pathlib.Path)
     p.add_argument("--write", action="store_true")
     o = p.parse_args()
+    if o.write and (set(o.parts) != set(PARTS) or set(o.models) != set(MODELS)):
+        sys.exit("--write fills whole tables: leave out --parts and --models (fewer --seeds are said in the tables)")
     if not o.data or not o.data.is_dir():
         sys.exit(f"no MNIST in {o.data}: say --data DIR, or set PLEAT_DATA_DIR to the folder that holds mnist/")
     return o

@@ -7,7 +7,7 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 mkdir -p build
-pip() { build/venv/bin/pip install -q --disable-pip-version-check --retries 1 "$@" >>build/venv.log 2>&1; }
+pip() { build/venv/bin/pip install -q --no-cache-dir --disable-pip-version-check --retries 1 "$@" >>build/venv.log 2>&1; }
 if [[ ! -x build/venv/bin/conan ]]; then
   if ! command -v python3 >/dev/null; then
     echo "pleat: no python3, so neither Conan nor the peers of our files: their tests are skipped" >&2

@@ -35,11 +35,11 @@ if mpirun --version 2>&1 | grep -qE 'Open MPI|OpenRTE'; then launch+=(--oversubs
 export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 OMPI_MCA_btl_vader_single_copy_mechanism=none
 export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1} OMP_PROC_BIND=false
 
-rm -f "$out"/*.safetensors "$out"/report.*  # of an earlier run
+[[ $out != build/quickstart ]] || rm -f "$out"/{model,compressed}.safetensors "$out"/report.{json,svg}  # of an earlier run
 begin=$SECONDS
 say "${launch[*]} -n 2 $job --out $out ${train[*]}"
 "${launch[@]}" -n 2 "$job" --out "$out" "${train[@]}"
 say "trained, shrunk and saved in $((SECONDS - begin)) s; now a new process evaluates the ${model/compressed/small} model"
-say "$job --evaluate $out/$model.safetensors"
+say "$job --evaluate $out/$model.safetensors ${evaluate[*]}"
 "$job" --evaluate "$out/$model.safetensors" "${evaluate[@]}"
 say "results: $(cd "$out" && ls -1 -- *.safetensors report.* 2>/dev/null | tr '\n' ' ')in $out"

@@ -176,6 +176,7 @@ class TrainShrinkRun(Check):
         refused(["needs --checkpoint"], "--resume", first="--resume")
         refused(["needs --checkpoint"], "--checkpoint-steps", 5, first="--checkpoint-steps")
         refused(["has no effect with --train-only"], "--train-only", "--sparsity", 0.5, first="--sparsity")
+        refused(["is a 'lenet-300-100', not a 'lenet-5'", "Leave out --model"], "--evaluate", good / "model.safetensors", "--model", "lenet-5")
         refused(["has no effect with --evaluate"], "--evaluate", good / "model.safetensors", "--epochs", 3, first="--epochs")
         refused(["hope"], "--optimizer", "hope", first="--optimizer")
         refused(["0"], "--batch", 0, first="--batch")

@@ -35,6 +35,7 @@ std::optional<int> parse(int argc, char** argv, options& o) {
       throw CLI::ValidationError("--resume needs --checkpoint DIR: the folder to go on from");
     if (o.checkpoint_steps > 0 && o.checkpoint.empty())
       throw CLI::ValidationError("--checkpoint-steps needs --checkpoint DIR: nothing is kept without a folder");
+    o.model_said = app.count("--model") > 0;
     // What would change nothing was meant to change something.
     auto const without_effect = [&](char const* mode, std::initializer_list<char const*> names) {
       for (auto const* name : names)

@@ -15,6 +15,7 @@ struct options {
   int threads = 0, thread_ranks = 0;
   double learning_rate = 1e-3, sparsity = 0.9;
   bool deterministic = false, resume = false, no_overlap = false, train_only = false, quiet = false;
+  bool model_said = false;  // --model was given
   double timeout = 1800;
 };
 

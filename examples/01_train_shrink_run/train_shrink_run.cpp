@@ -20,7 +20,13 @@ int main(int argc, char** argv) {
                            });
                            std::string network = o.model;
                            if (!o.evaluate.empty())  // a file that somebody else wrote may not say it: --model does
-                             if (auto said = pl::run::describe_file(o.evaluate).network; !said.empty()) network = said;
+                             if (auto said = pl::run::describe_file(o.evaluate).network; !said.empty()) {
+                               if (o.model_said && said != o.model)
+                                 throw pl::error{"--model",
+                                                 "'" + o.evaluate + "' is a '" + said + "', not a '" + o.model + "'",
+                                                 "Leave out --model: the file says it"};
+                               network = said;
+                             }
                            if (network == "lenet-5") run_lenet_5(network, o, world);
                            else run_mlp(network, o, world);
                          },

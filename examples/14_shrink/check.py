@@ -119,6 +119,7 @@ DIFFERENT = {
         "evbmf": ["low_rank(ignore=conv*)", "low_rank(evbmf=1, ignore=conv*)"],
         "samples": ["low_rank(rank=4)", "low_rank(rank=4, samples=1)"],
         "randomized": ["low_rank(rank=4)", "low_rank(rank=4, randomized=1)"],
+        "round_to": ["low_rank(0.7)", "low_rank(0.7, round_to=8)"],
         "ignore": ["low_rank", "low_rank(ignore=fc1.*)"],
     },
     "sparse_low_rank": {
@@ -252,7 +253,7 @@ class Shrink(Check):
             assert forms["fc1.weight"] == form, (recipe, forms)
             # Of each weight that gptq or sparse_gpt moved: what the outputs miss, beside the plain way. On inputs that depend on each other
             # (neighbouring pixels) both gain with every weight of these.
-            moved = 3 if recipe.startswith(("gptq", "sparse_gpt")) else 0
+            moved = 3 if recipe.startswith(("gptq", "sparse_gpt")) else recipe.count("gptq")  # behind another step: of one weight
             assert len(figures["norms"]) == moved and all(0 < n["norm"] < n["plain_norm"] for n in figures["norms"]), (recipe, figures["norms"])
             assert len(figures["stages"]) == recipe.count("|") + 2 and "run from the file" in said, (recipe, said)
         # What came out may go in again.

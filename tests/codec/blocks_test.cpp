@@ -297,7 +297,7 @@ for name in ["Q8_0", "Q4_0", "Q4_1", "Q5_0", "Q5_1"]:
   same.operator()<codec::detail::q5_1_format>();
 }
 
-TEST_CASE("ggml's library writes the same bytes, searched forms too", "[peer]") {
+TEST_CASE("ggml's library writes the same bytes, searched forms too", "[ggml]") {
   // By ctypes: bench/peers/ggml_matvec.py says where the library is looked for.
   auto const interpreter = io_test::python_with("ctypes");
   char const* const root = std::getenv("PLEAT_SOURCE_DIR");

@@ -11,6 +11,17 @@ import subprocess
 import sys
 import tempfile
 
+
+
+def alternatives(pattern):
+    """Every name that a pattern speaks of: its alternatives, in brackets and outside."""
+    inner = re.search(r"\(([^()]*)\)", pattern)
+    if not inner:
+        return pattern.split("|")
+    return [a for one in inner[1].split("|") for a in alternatives(pattern[:inner.start()] + one.replace("|", "") + pattern[inner.end():])]
+
+
+assert alternatives("(codec/(a|b)|c/d)$") == ["codec/a$", "c/d$", "codec/b$", "c/d$"], alternatives("(codec/(a|b)|c/d)$")
 ctest, build = sys.argv[1:]
 # Listed from a folder of its own: ctest in the build folder would replace the log of the run that this test belongs to.
 with tempfile.TemporaryDirectory() as folder:
@@ -27,7 +38,7 @@ for page in sorted((pathlib.Path(__file__).resolve().parents[2] / "docs").glob("
         for quoted, bare in re.findall(r"`ctest --test-dir build/release -R (?:'([^']+)'|([^'` ]+))`", line):
             pattern = (quoted or bare).replace("\\|", "|")
             commands += 1
-            for part in pattern.split("|") if "(" not in pattern else [pattern]:
+            for part in alternatives(pattern):
                 # a build without MPI or the programs' libraries has none of those tests
                 room = part.split("/")[0]
                 if (room in rooms or room not in ("mpi", "examples")) and not any(re.search(part, n) for n in names):

@@ -212,7 +212,7 @@ TEST_CASE("ONNX Runtime gives our answers: blocks of 8 and of 4 bits", "[run][on
   }
 }
 
-TEST_CASE("PyTorch reads our weights and gives our answers, and we read its and give its", "[run][peer]") {
+TEST_CASE("PyTorch reads our weights and gives our answers, and we read its and give its", "[run][torch]") {
   auto const interpreter = io_test::python_with("torch, safetensors.torch");
   if (interpreter.empty()) SKIP("no python3 with the packages torch and safetensors (PLEAT_PYTHON names another one)");
   auto w = alone();
