@@ -8,6 +8,7 @@
 
 #include <array>
 #include <cstdint>
+#include <new>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -139,6 +140,12 @@ TEST_CASE("of many pieces the first failure of the lowest rank is heard at the e
   });
   CHECK(said == std::vector<std::string>(3, "piece|1 of rank 1|"));
   CHECK(ran == std::vector<int>(3, 4));
+
+  // In the middle of what others wait for: now, though the pieces go on where they fail.
+  comm::attempts pieces;
+  CHECK_NOTHROW(pieces([] { throw pleat::error{"piece", "later"}; }));
+  CHECK_NOTHROW(pieces([] { comm::whole_or_broken_off(false, [] { throw pleat::error{"piece", "later"}; }); }));
+  CHECK_THROWS_AS(pieces([] { comm::whole_or_broken_off(true, [] { throw std::bad_alloc(); }); }), comm::broken_off);
 
   comm::attempts at_once(true);
   CHECK_THROWS_AS(at_once([] { throw pleat::error{"piece", "now"}; }), pleat::error);

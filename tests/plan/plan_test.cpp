@@ -342,6 +342,8 @@ TEST_CASE("what is computed again is said of all units, of some, or of each its 
         bad{"0:full,selected",
             "'selected' comes behind units: what holds for all others is said first. Use "
             "recompute = selected,0:full"},
+        bad{"full,selected", "'full,selected' says two modes for all units that are not named", false},
+        bad{"selected,0:full,none", "says two modes", false}, bad{"0:none,0:full", "unit 0 is named twice", false},
         bad{"0:full,none,3:full", "Use recompute = none,0:full,3:full"},
         bad{"5-2:full", "'5-2:full' ends before it begins. Use recompute = 2-5:full"},
         bad{"x:full", "'x:full' does not begin with a unit", false},

@@ -83,6 +83,21 @@ template <class F> void on_root(communicator& ranks, F&& f) {
   });
 }
 
+/// A failure in the middle of what other ranks do together with this one, who will wait for the rest of it: `attempts`
+/// throws it where it happens.
+struct broken_off : error {
+  explicit broken_off(error const& e) : error(e) {}
+};
+/// f(), of which every failure breaks off what is done `together`.
+template <class F> decltype(auto) whole_or_broken_off(bool together, F&& f) {
+  if (!together) return f();
+  try {
+    return f();
+  } catch (...) {
+    throw broken_off(detail::error_of_words(detail::words_of_failure("comm::whole_or_broken_off")));
+  }
+}
+
 /// Many pieces of work of which each may fail on some ranks, and one place at its end where all ranks meet and hear of
 /// the first failure: for pieces that talk to ranks who do not wait for what becomes of them (batches through the
 /// stages of a pipeline). After a failure a rank goes on with the next piece, so that nobody waits for it in vain.
@@ -98,6 +113,8 @@ class attempts {
   template <class F> void operator()(F&& f) {
     try {
       f();
+    } catch (broken_off const&) {
+      throw;
     } catch (...) {
       if (at_once_) throw;
       if (!first_) first_ = std::current_exception();

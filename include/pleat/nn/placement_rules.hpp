@@ -21,6 +21,7 @@
 /// whole uses then enter the sum from rank 0.)
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 
 #include <pleat/base/config.hpp>
@@ -72,7 +73,7 @@ PLEAT_LAZY [[nodiscard]] constexpr axis_layout product_needs(axis_placement cons
 /// \param outs, ins channels of a group \param c the channels' dimension, of extent `whole` over all ranks
 [[nodiscard]] constexpr axis_layout groups_need(axis_placement const& w, index_t outs, index_t ins, int c,
                                                 index_t whole) noexcept {
-  return {{spread::shard, static_cast<std::int8_t>(c), w.unit / outs * ins}, whole};
+  return {{spread::shard, static_cast<std::int8_t>(c), std::max<index_t>(1, w.unit / outs) * ins}, whole};
 }
 
 /// Where a product's result lives; `partial` if every rank has an addend. \param x as product_needs says

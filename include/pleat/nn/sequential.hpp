@@ -65,22 +65,24 @@ template <class L, class A>
   using used = in_use<L, nn::space_of<L>>;
   used const u(p, l, used::what::forward);
   own.in = own.taken = x.layout();
-  if constexpr (fuses_pooling<L>) {
-    if (pool) {
-      if (auto y = l.forward_pooled(p, x, A::fusable); y.rank() > 0) {
-        if (p.hooks) p.hooks->poll();
-        return y;
-      }
-      pool = false;
-    }
-  }
   extents const in = x.shape();
   tensor_of<L> y;
   try {
+    if constexpr (fuses_pooling<L>) {
+      if (pool) {
+        y = l.forward_pooled(p, x, A::fusable);
+        if (y.rank() > 0) {
+          if (p.hooks) p.hooks->poll();
+          return y;
+        }
+        pool = false;
+      }
+    }
     auto out = l.forward(p, std::move(x), A::fusable);
     y = std::move(out.y);
     static_cast<typename L::saved&>(own) = std::move(out.saved);
   } catch (...) {
+    pool = false;
     y = zeros_for<nn::value_type_of<L>>(p, l, in);
   }
   check_finite(p, l, y, "the output");

@@ -182,6 +182,8 @@ template <class T, class Space> class any_model : detail::ends_travel<any_model<
   // -------------------------------------------------------------------------------------------------------------
 
   /// Over a pipeline: collective among its ranks; every rank gives x of the same shape, the first stage's is looked at.
+  /// At state stage 3: collective among the ranks that share the parameters; a layer that fails is thrown when the
+  /// others have what they want of this rank, and layers behind it (and `inputs`) meet zeros until then.
   /// \param at who gets the answer; elsewhere it is an empty tensor
   /// \param inputs hears what the weights of this rank's stages multiply with
   [[nodiscard]] tensor_type predict(tensor_type x, answer_at at = answer_at::every_stage,

@@ -83,10 +83,13 @@ template <class Net>
     // where parameters are gathered, ranks of other replicas wait for this one's pieces, whatever has become of its x
     if (why.empty() || p.failure) {
       try {
-        if (!why.empty()) x = nn::detail::zeros<T>(p, shape_before(s));
-        extents const out = nn::shape_units(net, x.shape(), layout.begin(s), layout.end(s));
-        typename Net::saved saved;
-        x = nn::redistribute(p, nn::forward_units(p, net, layout.begin(s), layout.end(s), std::move(x), saved), {});
+        extents out;
+        comm::whole_or_broken_off(p.failure != nullptr, [&] {
+          if (!why.empty()) x = nn::detail::zeros<T>(p, shape_before(s));
+          out = nn::shape_units(net, x.shape(), layout.begin(s), layout.end(s));
+          typename Net::saved saved;
+          x = nn::redistribute(p, nn::forward_units(p, net, layout.begin(s), layout.end(s), std::move(x), saved), {});
+        });
         if (x.shape() != out)
           throw error{"parallel::predict",
                       "the output of stage " + std::to_string(s) + " has shape " + x.shape().to_string() +
@@ -95,6 +98,8 @@ template <class Net>
         // one stage has to say so, not all behind it
         if (p.nonfinite && p.nonfinite->at >= 0) compute::fill(p.space(), x.size(), T(0), x.data());
         if (p.failure && p.failure->first) std::rethrow_exception(p.failure->first);
+      } catch (comm::broken_off const&) {
+        throw;
       } catch (...) {
         if (why.empty()) why = comm::detail::words_of_failure("parallel::predict");
       }

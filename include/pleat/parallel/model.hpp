@@ -134,6 +134,7 @@ template <class Net>
 }
 /// The same on an execution-space instance of the caller's, with its threads or its stream, whatever world.threads says:
 /// for a guest in a program that computes there already. Ranks that are threads of one process need one each.
+/// (measure_units measures with world.threads.)
 template <class Net, class Space>
   requires std::same_as<Space, nn::space_of<Net>>
 [[nodiscard]] model<Net> build(Net net, plan::plan const& p, world& w, Space const& instance,

@@ -108,6 +108,9 @@ class recompute_choice {
         refuse("'" + std::string(text.substr(0, 60)) + "' has a comma too many",
                "Use " + prefix + std::string(begin > 0 ? text.substr(0, begin - 1) : std::string_view()) +
                    std::string(text.substr(begin > 0 ? end : end + 1)));
+      if (colon == std::string_view::npos && begin > 0 && text.substr(0, text.find(',')).find(':') == text.npos)
+        refuse("'" + std::string(text.substr(0, 60)) + "' says two modes for all units that are not named",
+               "Say one mode first, and units with the others, " + example);
       if (colon == std::string_view::npos && begin > 0)
         refuse("'" + std::string(word.substr(0, 60)) + "' comes behind units: what holds for all others is said first",
                "Use " + prefix + std::string(detail::nearest(word, recompute_names)) + "," +
@@ -158,7 +161,7 @@ class recompute_choice {
     friend bool operator==(run const&, run const&) = default;
   };
   recompute_mode rest_ = recompute_mode::none;
-  std::vector<run> named_;  // ascending, apart, as few as there can be
+  std::vector<run> named_;  // ascending, apart, neighbours joined; said is said, be it what all others do, too
 };
 
 }  // namespace pleat::plan

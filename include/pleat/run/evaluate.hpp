@@ -33,7 +33,7 @@ struct evaluation {
 /// rank. The answer is the class of the largest output, the first one if several are largest. Sharded parameters
 /// (state_stage = 3) are gathered layer by layer for every batch; larger batches gather less often.
 /// \throws error on every rank alike, also what a layer of one rank has to say (where parts lie along a tensor axis: on
-/// that rank)
+/// that rank; so is what breaks off a walk of state stage 3: no memory for its input, parameters that did not come)
 template <class T, class Space>
 [[nodiscard]] evaluation evaluate(parallel::any_model<T, Space> const& m, io::dataset const& data,
                                   index_t batch = 256) {
@@ -60,7 +60,7 @@ template <class T, class Space>
       index_t const n = std::max<index_t>(0, std::min(batch, mine.end - at));
       samples.resize(static_cast<std::size_t>(std::max<index_t>(1, n)));
       std::iota(samples.begin(), samples.end(), n > 0 ? at : index_t{0});
-      auto b = loader.load(m.context(), samples);
+      auto b = comm::whole_or_broken_off(together, [&] { return loader.load(m.context(), samples); });
       auto const y = m.predict(std::move(b.x), parallel::answer_at::last_stage);
       if (!m.has_last_stage()) return;
       nn::classify(m.context(), y, answers);

@@ -9,6 +9,7 @@
 #include <chrono>
 #include <cmath>
 #include <concepts>
+#include <cstdio>
 #include <functional>
 #include <map>
 #include <optional>

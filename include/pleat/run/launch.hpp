@@ -11,6 +11,7 @@
 #include <cstring>
 #include <exception>
 #include <memory>
+#include <optional>
 #include <string>
 #include <thread>
 
@@ -166,6 +167,7 @@ template <class Processes = processes, class F>
     // What a transport needs for time-outs it may have to make together: now, not when a rank is alone with its
     // failure. Behind the duplicate, which has no time-out of its own.
     if (all.size() > 1) all.set_timeout(detail::for_ever);
+    std::optional<kokkos_guard> kokkos;  // ends behind the farewell, for which the others wait seconds only
     std::string sentence;
     try {
       if (options.thread_ranks == 0) options.thread_ranks = detail::option(argc, argv, "--thread-ranks");
@@ -176,7 +178,7 @@ template <class Processes = processes, class F>
       if (options.thread_ranks > 0 && all.size() > 1)
         throw error{"run::launch", "--thread-ranks was given to " + std::to_string(all.size()) + " MPI processes",
                     "Use ranks as threads or as processes, not both"};
-      kokkos_guard const kokkos(threads);
+      kokkos.emplace(threads);
 
       if (options.thread_ranks > 1)
         comm::run_local(options.thread_ranks, [&](comm::communicator c) {
@@ -191,7 +193,7 @@ template <class Processes = processes, class F>
       sentence = detail::what_of(std::current_exception());
     }
     return detail::farewell<Processes>(all, sentence);
-  } catch (...) {  // ranks as threads throw anything
+  } catch (...) {  // MPI could not be started: there is nobody to agree with
     std::fprintf(stderr, "%s\n", detail::what_of(std::current_exception()).c_str());
     return 1;
   }

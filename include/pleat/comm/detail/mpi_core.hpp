@@ -221,7 +221,7 @@ template <class = void> class mpi_core_of : public std::enable_shared_from_this<
         MPI_Status s;
         auto const type = type_of(c.out);
         check(MPI_Recv(c.out.data, as_int(c.out.count), type, c.root, c.tag, comm, &s), c);
-        if (!holds_bytes(s, c.out.bytes())) [[unlikely]]
+        if (!fills(s, c.out, type)) [[unlikely]]
           wrong_message(c, s);
         return;
       }

@@ -77,15 +77,16 @@ PLEAT_LAZY [[nodiscard]] inline MPI_Datatype mpi_type(dtype t) noexcept {
   return MPI_BYTE;
 }
 
-/// Whether a message that came holds this many bytes. Open MPI keeps the number in the status itself; asking it by
-/// MPI_Get_count costs a hundredth of the shortest message.
-PLEAT_LAZY [[nodiscard]] inline bool holds_bytes(MPI_Status const& s, index_t bytes) noexcept {
+/// Whether a message that came is what `b` expects. Open MPI keeps the number of bytes in the status itself; asking it
+/// by MPI_Get_count costs a hundredth of the shortest message.
+PLEAT_LAZY [[nodiscard]] inline bool fills(MPI_Status const& s, buffer const& b,
+                                           [[maybe_unused]] MPI_Datatype type) noexcept {
 #if defined(OPEN_MPI)
-  return s._ucount == static_cast<std::size_t>(bytes);
+  return s._ucount == static_cast<std::size_t>(b.bytes());
 #else
   int came = 0;
-  MPI_Get_count(&s, MPI_BYTE, &came);
-  return came == bytes;
+  MPI_Get_count(&s, type, &came);
+  return came == b.count;
 #endif
 }
 

@@ -6,6 +6,7 @@
 
 #include <exception>
 
+#include <pleat/comm/attempt.hpp>
 #include <pleat/parallel/any_model.hpp>
 
 namespace pleat::parallel {
@@ -26,7 +27,8 @@ auto any_model<T, Space>::predict(tensor_type x, answer_at at, nn::input_listene
   if (group_->stage == 3 && !p.tensor) p.failure = &failure;
   if (layout_->count() > 1)
     return forward_chain(p, *network_, *layout_, pipeline(), std::move(x), at == answer_at::every_stage);
-  auto y = nn::redistribute(p, network_->answer(p, std::move(x)), {});
+  auto y = comm::whole_or_broken_off(p.failure != nullptr,
+                                     [&] { return nn::redistribute(p, network_->answer(p, std::move(x)), {}); });
   if (failure.first) std::rethrow_exception(failure.first);
   return y;
 }
