@@ -182,7 +182,7 @@ class TrainShrinkRun(Check):
         refused(["0"], "--batch", 0, first="--batch")
         refused(["'nan' is not a number from"], "--learning-rate", "nan", first="--learning-rate")
         bad = self.folder / "bad.safetensors"
-        for words, content in ((["the file has 0 bytes, expected 8"], b""), (["header", "but only"], model[:100]), (["bytes"], model[:-3]), (["bytes"], model + b"x"), (["the header's length at byte 0"], bytes(255 - b for b in model))):
+        for words, content in ((["the file has 0 bytes, expected 8"], b""), (["header", "but only"], model[:100]), (["the tensors end at byte", "but the file ends at"], model[:-3]), (["the tensors end at byte", "but the file ends at"], model + b"x"), (["the header's length at byte 0"], bytes(255 - b for b in model))):
             bad.write_bytes(content)
             refused(["bad.safetensors", *words], "--evaluate", bad)
         if os.path.exists("/dev/full"):

@@ -114,8 +114,11 @@ def codec(include, room):
     for layer in ("linear", "conv2d"):
         print(f"template class pleat::nn::{layer}<pleat_all_forms, Kokkos::Cuda>;")
     # Members of a class template of static functions that no layer calls.
+    whole = "pleat::codec::factors<float>"
+    print(f"template {whole}::storage<Kokkos::Cuda> {whole}::slice(pleat::context<Kokkos::Cuda>&, pleat::extents const&, "
+          f"{whole}::storage<Kokkos::Cuda> const&, pleat::index_box const&);")
     for name in names:
-        if name not in ("pleat::codec::dense<float>", "pleat::codec::masked<float>", "pleat::codec::int8<float>", "pleat::codec::fake_quantized<float>"):
+        if name not in ("pleat::codec::dense<float>", "pleat::codec::masked<float>", "pleat::codec::int8<float>", "pleat::codec::fake_quantized<float>", whole):
             print(f"template void {name}::slice(pleat::context<Kokkos::Cuda>&, pleat::extents const&, {name}::storage<Kokkos::Cuda> const&, "
                   f"pleat::index_t, pleat::index_t, {name}::storage<Kokkos::Cuda>&);")
     print("template void pleat::codec::apply_integer(pleat::context<Kokkos::Cuda>&, pleat::extents const&, pleat::codec::int8<float>::storage<Kokkos::Cuda> const&, "
