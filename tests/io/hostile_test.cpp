@@ -147,6 +147,33 @@ TEST_CASE("entropy-coded weights that announce chunks of 2^32 rows or survivors 
         }) == 0);
 }
 
+TEST_CASE("factors that announce what few bytes cannot hold are refused within 64 MiB", "[io][hostile]") {
+  // R in int8 says the rank, L [rows, rank] is given by `left` bytes only
+  auto const refusal = [](pleat::extents const& shape, pleat::index_t rank, std::string const& left,
+                          std::vector<std::byte> const& bytes) {
+    std::vector<std::byte> const codes(static_cast<std::size_t>(rank * shape[1])),
+        scale(static_cast<std::size_t>(4 * rank));
+    io::stored_weight w{"w", "factors", {}, shape, {}, {}};
+    w.parts = {{left, pleat::dtype::u32, {static_cast<pleat::index_t>(bytes.size()) / 4}, bytes},
+               {".right.int8.codes", pleat::dtype::i8, {rank, shape[1]}, codes},
+               {".right.int8.scale", pleat::dtype::f32, {rank}, scale}};
+    return words([&] { (void)io::decode(w); });
+  };
+  pleat::index_t const rows = 65536;
+  std::vector<std::byte> const starts(static_cast<std::size_t>(4 * (rows + 1)));
+  CHECK(within(64 * mib, [&] {
+          for (auto const* left : {".left.csr.row", ".left.coded.layout", ".left"})
+            if (refusal({rows, 1}, rows, left, starts).find("a factor claims the shape") == std::string::npos) throw 1;
+          if (refusal({rows, 1}, 1, ".left.csr.row", starts).find("stored as 'csr', which factors cannot be") ==
+              std::string::npos)
+            throw 1;
+          // 2^60 rows of 16 numbers
+          if (refusal({pleat::index_t{1} << 60, 0}, 16, ".left", {}).find("a factor claims the shape") ==
+              std::string::npos)
+            throw 1;
+        }) == 0);
+}
+
 TEST_CASE("a header full of tiny tensors takes a bounded multiple of its length", "[io][hostile]") {
   // 100,000 empty tensors: a header of about 5.6 MB.
   std::string header = "{";

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cmath>
+#include <cstdint>
 #include <span>
 #include <string>
 #include <string_view>
@@ -150,16 +151,38 @@ template <class F> bool with_bit_logic(std::string_view form, F&& f) {
   return with_logic_of(every_bit_logic{}, form, f);
 }
 
-/// One factor of codec::factors. \throws error for a form that it does not know
+/// A few bytes may claim any number of zeros: 1/128 bit each is where belief ends.
+PLEAT_LAZY [[nodiscard]] inline bool believable(index_t rows, index_t columns, std::uint64_t bytes) noexcept {
+  index_t size = 0;
+  return !__builtin_mul_overflow(rows, columns, &size) && static_cast<std::uint64_t>(size) / 1024 <= bytes + 1024;
+}
+
+/// Of the forms that factors take (codec/detail/factored_weight.hpp), all but floats and int8.
+using factor_bit_logic = bit_logics<
+    codec::detail::reduced_logic<bfloat16>, codec::detail::reduced_logic<half>,
+    codec::detail::block_logic<codec::detail::q8_0_format>, codec::detail::block_logic<codec::detail::q4_0_format>,
+    codec::detail::block_logic<codec::detail::q4_1_format>, codec::detail::block_logic<codec::detail::q5_0_format>,
+    codec::detail::block_logic<codec::detail::q5_1_format>, codec::detail::block_logic<codec::detail::q4_k_format>,
+    codec::detail::block_logic<codec::detail::q6_k_format>, codec::detail::block_logic<codec::detail::int4_format<32>>,
+    codec::detail::block_logic<codec::detail::int4_format<64>>,
+    codec::detail::block_logic<codec::detail::int4_format<128>>>;
+
+/// One factor of codec::factors. \throws error for a form that factors cannot take, and for what it cannot believe
 template <int = 0>
 [[nodiscard]] std::vector<float> decode_factor(extents const& shape, codec::detail::factor_parts const& f) {
+  std::uint64_t bytes = 0;
+  for (auto const& p : f.parts) bytes += p.bytes.size();
+  if (!believable(shape[0], shape[1], bytes))
+    throw error{"",
+                "a factor claims the shape " + shape.to_string() + " with " + std::to_string(bytes) + " bytes stored",
+                "The file is damaged, or no file of pleat's"};
   std::vector<float> out;
   if (f.form == "int8") out = decode_int8(shape, f.parts);
   else if (f.form == codec::detail::plain_factor_logic::name)
     out = decode_bits<codec::detail::plain_factor_logic>(shape, f.parts);
-  else if (!with_bit_logic(f.form, [&]<class Bits>() { out = decode_bits<Bits>(shape, f.parts); }))
-    throw error{"", "a factor is stored as " + shown(f.form.substr(0, 80)) + ", which this tool cannot decode",
-                "Load it into a network whose form set has it"};
+  else if (!with_logic_of(factor_bit_logic{}, f.form, [&]<class Bits>() { out = decode_bits<Bits>(shape, f.parts); }))
+    throw error{"", "a factor is stored as " + shown(f.form.substr(0, 80)) + ", which factors cannot be",
+                "The file is damaged, or a newer pleat wrote it"};
   return out;
 }
 /// The sum of what lies apart and the factors' product, each element one chain.
@@ -195,8 +218,7 @@ template <int = 0> [[nodiscard]] bool can_decode(std::string_view form) {
 template <int = 0>
 [[nodiscard]] std::vector<float> decode(stored_weight const& w, std::string const& call = "io::decode") {
   if (w.form == "dense") return detail::decode_dense(call, w);
-  // A few bytes may claim any number of zeros: 1/128 bit each is where belief ends.
-  if (static_cast<std::uint64_t>(w.shape.size()) / 1024 > w.bytes() + 1024)
+  if (!detail::believable(w.shape.size(), 1, w.bytes()))
     throw error{call,
                 detail::shown(w.name) + " claims the shape " + w.shape.to_string() + " with " +
                     std::to_string(w.bytes()) + " bytes stored",
