@@ -48,7 +48,7 @@ std::vector<compress::recipe_word> const words{
      .factors = true,
      .keeps_factors = true},
     {.name = "share",
-     .keys = {"bits"},
+     .keys = {"bits", "ignore"},
      .required = {},
      .says = "",
      .encodes = true,
@@ -158,7 +158,8 @@ TEST_CASE("orders that the mathematics does not allow are refused with the sente
        {"prune(0.9)|int8", "channels(0.5)|prune(0.9)|fine_tune|int8", "prune(0.9)|share(4)|entropy",
         "low_rank(0.9)|int8", "share|entropy", "int8(fc1*)|low_rank", "q8_0|int8", "int8(fc1*)|q8_0",
         "prune(0.5)|quantize_aware|int8", "low_rank|q8_0|fine_tune|int8", "low_rank(ignore=fc3*)|csr",
-        "low_rank|gptq(fc1*)", "spatial_low_rank|low_rank|int8(conv*)", "spatial_low_rank(ignore=conv2*)|int8"})
+        "low_rank|gptq(fc1*)", "share(ignore=fc1*)|low_rank|entropy", "share(ignore=conv*)|spatial_low_rank|entropy",
+        "spatial_low_rank|low_rank|int8(conv*)", "spatial_low_rank(ignore=conv2*)|int8"})
     CHECK_NOTHROW(check(good));
   auto const wrong = [&](std::string const& text, std::string const& words_, compress::recipe_state now = {}) {
     CHECK_THROWS_MATCHES(check(text, now), pleat::error, MessageMatches(ContainsSubstring(words_)));

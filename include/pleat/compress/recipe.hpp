@@ -288,14 +288,14 @@ inline void check_order(std::vector<recipe_step> const& steps, recipe_state now 
     if ((w.masks || w.resizes || w.shares) && now.codes)
       throw error{call, at + " comes after training codes, which it would undo",
                   "Prune first, then quantize_aware, then quantize"};
-    // whose step says which weights are meant, of that one none is taken by mistake
+    // whose step says which weights are meant, of that one none is taken by mistake; nor by what codes shared values
     auto const parted = [&](recipe_step const* by) { return s.has("ignore") || (by && by->has("ignore")); };
-    if (w.encodes && !w.factors && !w.stores_factors && now.factored && !parted(factored))
+    if (w.encodes && !w.factors && !w.stores_factors && !w.needs_shared && now.factored && !parted(factored))
       throw error{call, at + " stores whole weights, and would leave those that " + factors_of(factored) + " in float",
                   "Factors take int8, 16 bits, and forms of blocks (q8_0, int4, ...); or say which weights are meant: "
                   "low_rank(ignore=fc3.*)|" +
                       w.name + "(ignore=fc1.* fc2.*)"};
-    if (w.encodes && !w.factors && now.kept_factors && !parted(kept))
+    if (w.encodes && !w.factors && !w.needs_shared && now.kept_factors && !parted(kept))
       throw error{call,
                   at + " would leave the kernels that " + factors_of(kept) + " in float: theirs take no other form",
                   "Say which weights are meant: " + w.name + "(ignore=conv*)"};
