@@ -27,13 +27,13 @@ using pleat::index_box;
 
 namespace {
 
-template <class F> index_t unit_of(extents const& shape, int dim) {
-  if constexpr (requires { F::granularity(shape); }) {
-    auto const u = F::granularity(shape);
-    return dim == 0 ? u.rows : u.columns / std::gcd(u.columns, shape.size_from(2));
-  } else {
-    return 1;
-  }
+template <class F> index_t unit_of(encoded<F> const& w, int dim) {
+  codec::cut_unit u;
+  [[maybe_unused]] std::span<std::string const> const nothing;
+  if constexpr (requires { F::granularity(w.shape, w.storage, nothing); })
+    u = F::granularity(w.shape, w.storage, nothing);
+  else if constexpr (requires { F::granularity(w.shape); }) u = F::granularity(w.shape);
+  return dim == 0 ? u.rows : u.columns / std::gcd(u.columns, w.shape.size_from(2));
 }
 
 void check_same(std::vector<codec::file_tensor> const& a, std::vector<codec::file_tensor> const& b) {
@@ -62,7 +62,7 @@ template <class F> void check_cuts(pleat::context<space>& c, encoded<F> const& w
       std::vector<double> sum(y.size(), 0.0);
       for (index_t r = 0; r < parts; ++r) {
         index_box box(w.shape);
-        box[dim] = pleat::block_range(w.shape[dim], parts, r, unit_of<F>(w.shape, dim));
+        box[dim] = pleat::block_range(w.shape[dim], parts, r, unit_of(w, dim));
         encoded<F> piece(box.shape());
         piece.storage = F::slice(c, w.shape, w.storage, box);
         std::vector<float> expected;

@@ -12,6 +12,7 @@
 #include <pleat/codec/sparse.hpp>
 #include <pleat/io/checksum.hpp>
 #include <pleat/io/file.hpp>
+#include <pleat/run/model_file.hpp>
 
 #include <catch2/catch_test_macros.hpp>
 #include <catch2/matchers/catch_matchers_string.hpp>
@@ -157,6 +158,51 @@ TEST_CASE(
     CHECK((later.at("parameters.safetensors") == whole.at("parameters.safetensors")) == (l.tensor == 1));
     std::filesystem::remove_all(f / "later");
     before = here;
+  }
+}
+
+TEST_CASE("factors from files and checkpoints are cut where the dense weight was, or at the blocks of the right one") {
+  using factors = codec::factors<float>;
+  folder const f;
+  for (auto const& one : {std::pair<std::string, index_t>{"int8", 48}, {"bf16", 48}, {"dense", 48}, {"q8_0", 64}}) {
+    auto const& right = one.first;
+    index_t const border = one.second;
+    INFO(right);
+    std::string const file = f / "file " + right, at = f / "folder " + right;
+    {
+      runner r(pl::comm::communicator(pl::comm::self{}), {});
+      auto net = r.model.net();
+      net.for_each_parameter([&](auto& w) {
+        if constexpr (std::remove_cvref_t<decltype(w)>::forms::template contains<factors>) {
+          if (w.name != "c.weight") return;
+          factors::encode_with(r.model.context(), w.shape, static_cast<float const*>(w.data()),
+                               {{.rank = 4}, "int8", right}, w.storage_of(codec::form_tag<factors>{}));
+          w.template use_form<factors>();
+          w.requires_grad = false;
+        }
+      });
+      r.model = r.model.rebuild(net);
+      r.renew();
+      pl::run::save(r.model, file);
+      pl::run::save_checkpoint(at, r.model, r.optimizer, 1);
+    }
+    for (bool const from_file : {true, false})
+      pl::comm::run_local(2, [&](pl::comm::communicator c) {
+        pl::index_range const here = c.rank() == 0 ? pl::index_range{0, border} : pl::index_range{border, 96};
+        runner r(std::move(c), {1, 1, 2, 0});
+        if (from_file) pl::run::load(r.model, file);
+        else (void)r.go_on(at);
+        r.model.any_net().for_each_parameter([&](nn::any_weight<float, space>& w) {
+          if (w.name == "c.weight" && w.box()[1] != here)
+            throw std::runtime_error(right + (from_file ? " file " : " checkpoint ") + w.box().to_string());
+        });
+        pl::run::save(r.model, f / "again");
+      });
+    auto const bytes = [](std::string const& path) {
+      std::ifstream in(path, std::ios::binary);
+      return std::string(std::istreambuf_iterator<char>(in), {});
+    };
+    CHECK((bytes(f / "again") == bytes(file)));
   }
 }
 

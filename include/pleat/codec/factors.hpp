@@ -4,6 +4,7 @@
 /// Weights as a product of two thin factors, each stored in a form of its own.
 #pragma once
 
+#include <algorithm>
 #include <optional>
 #include <span>
 #include <string>
@@ -174,9 +175,18 @@ template <class T> struct factors {
                                                           storage<Space> const& s) {
     return s.promise;
   }
-  /// Blocks of 32 columns, where R may have them; R in larger blocks asks for more when it is cut.
-  [[nodiscard]] static cut_unit granularity(extents const& shape) {
-    return {1, columns_of(shape) % 32 == 0 ? index_t{32} : index_t{1}};
+  /// The blocks of R. \param stored suffixes of what a file holds of it, where that is to come; empty: as `s` is
+  template <class Space>
+  [[nodiscard]] static cut_unit granularity(extents const&, storage<Space> const& s,
+                                            std::span<std::string const> stored) {
+    constexpr std::string_view right = ".right.";
+    int form = stored.empty() ? static_cast<int>(s.right.index()) : 0;
+    for (auto const& suffix : stored)
+      if (suffix.starts_with(right)) {
+        auto const name = std::string_view(suffix).substr(right.size());
+        form = std::max(0, factor_form(name.substr(0, name.find('.'))));  // what is none from_file refuses
+      }
+    return {1, block_of_form(form)};
   }
   /// Rows of L, or columns of R; the other factor stays whole. \throws error if a border lies in a block
   template <class Space>

@@ -24,6 +24,7 @@
 ///     slice(context&, shape, storage const&, index_box const&) -> storage   // the part of the box; values in the arena are not touched
 ///     join(shape, dim, std::span<weight_piece const>) -> std::vector<file_tensor>   // the inverse, on what files hold (forms that do not train)
 ///     granularity(shape) -> cut_unit                                        // if not every border between elements is good
+///     granularity(shape, storage const&, std::span<std::string const> stored) -> cut_unit   // or so, if the storage says which; stored: suffixes of what a file brings
 ///
 /// if it says how far its numbers may be from those that it was encoded from (the ledger of errors asks),
 ///

@@ -9,6 +9,7 @@
 #include <functional>
 #include <optional>
 #include <span>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -62,8 +63,9 @@ template <class T, class Space> class any_weight : public parameter {
   /// What a file holds of the whole, from that of all parts. Host alone. \throws error for parts that were encoded each
   /// by itself
   [[nodiscard]] virtual std::vector<codec::file_tensor> join(std::span<codec::weight_piece const> pieces) const = 0;
-  /// Between which elements it may be cut.
-  [[nodiscard]] virtual codec::cut_unit granularity() const = 0;
+  /// Between which elements it may be cut. \param stored suffixes of what a file holds of it, where from_file is to
+  /// come
+  [[nodiscard]] virtual codec::cut_unit granularity(std::span<std::string const> stored = {}) const = 0;
   /// From the storage of the whole to that of box(). \throws error for a form that cannot be cut
   virtual void slice(context<Space>& c) = 0;
 

@@ -160,11 +160,12 @@ template <class Forms, class Space> class weight : public any_weight<typename Fo
       else refuse_file(F::name, "its parts cannot be put together, for it has no 'join'");
     });
   }
-  [[nodiscard]] codec::cut_unit granularity() const final {
-    return visit_in_use([&](auto tag) -> codec::cut_unit {
+  [[nodiscard]] codec::cut_unit granularity(std::span<std::string const> stored = {}) const final {
+    return visit([&](auto tag, [[maybe_unused]] auto const& s) -> codec::cut_unit {
       [[maybe_unused]] auto const& w = *this;
       using F = typename decltype(tag)::type;
-      if constexpr (requires { F::granularity(w.shape); }) return F::granularity(w.whole());
+      if constexpr (requires { F::granularity(w.shape, s, stored); }) return F::granularity(w.whole(), s, stored);
+      else if constexpr (requires { F::granularity(w.shape); }) return F::granularity(w.whole());
       else return {};
     });
   }

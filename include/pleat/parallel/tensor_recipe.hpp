@@ -11,6 +11,7 @@
 #include <algorithm>
 #include <initializer_list>
 #include <numeric>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -273,9 +274,11 @@ template <class Net> [[nodiscard]] Net megatron(Net net, megatron_options const&
 namespace detail {
 /// Borders of an encoded weight lie between its blocks: the word's unit grows to what the form allows, on all ranks
 /// alike. Of a weight that is cut already the part's shape follows; its numbers are for the caller to bring.
-template <class T, class Space> void keep_blocks_whole(nn::any_weight<T, Space>& w) {
+/// \param stored suffixes of what a file holds of it, if they come from one
+template <class T, class Space>
+void keep_blocks_whole(nn::any_weight<T, Space>& w, std::span<std::string const> stored = {}) {
   if (w.where.shards() && w.where.dim < 2 && w.where.dim < w.shape.rank()) {
-    auto const unit = w.granularity();
+    auto const unit = w.granularity(stored);
     w.where.unit = std::lcm(
         w.where.unit, w.where.dim == 0 ? unit.rows : unit.columns / std::gcd(unit.columns, w.whole().size_from(2)));
   }

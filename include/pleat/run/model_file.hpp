@@ -212,7 +212,9 @@ template <class T, class Space>
                   "Build the network with the shapes of the file, or give the data that it was trained on (--data)"};
     }
     w.use_form_at(static_cast<int>(at - forms.begin()));
-    parallel::detail::keep_blocks_whole(w);
+    std::vector<std::string> suffixes;
+    for (auto const& p : stored->parts) suffixes.push_back(p.suffix);
+    parallel::detail::keep_blocks_whole(w, suffixes);
     w.follow_form(w.trainable());
   });
 

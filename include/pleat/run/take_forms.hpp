@@ -15,6 +15,7 @@
 #include <pleat/comm/attempt.hpp>
 #include <pleat/parallel/model.hpp>
 #include <pleat/run/checkpoint.hpp>
+#include <pleat/run/opened_checkpoint.hpp>
 
 namespace pleat::run {
 
@@ -50,18 +51,20 @@ template <class T, class Space>
   comm::share_text(ranks, path);
   if (text.empty()) return 0;
   std::string const call = "run::take_forms('" + path + "')";
-  auto const manifest = io::detail::checkpoint_manifest::parse(text, call);
-  std::map<std::string, std::string> wanted;
-  for (auto const& [key, words] : manifest.state)
-    if (key.starts_with(detail::form_words))
-      wanted.emplace(key.substr(std::strlen(detail::form_words)), words.substr(0, words.find('\n')));
+  detail::opened_checkpoint const saved{io::detail::checkpoint_manifest::parse(text, call), call, {}};
+  std::map<std::string, detail::opened_checkpoint::saved_form> wanted;
+  for (auto const& [key, words] : saved.manifest.state)
+    if (key.starts_with(detail::form_words)) {
+      auto const name = key.substr(std::strlen(detail::form_words));
+      wanted.emplace(name, *saved.form_of(name));
+    }
   if (wanted.empty()) return 0;
   auto net = m.any_net().clone();
   index_t changed = 0;
   net->for_each_parameter([&](nn::any_weight<T, Space>& w) {
     auto const it = w.tied_to.empty() ? wanted.find(w.name) : wanted.end();
     if (it == wanted.end()) return;
-    auto const form = std::move(it->second);
+    auto const [form, suffixes] = std::move(it->second);
     wanted.erase(it);
     if (w.form_name() == form) return;
     auto const forms = w.form_names();
@@ -73,13 +76,13 @@ template <class T, class Space>
                   "Build the network with that form in its set, or transform it as it was then"};
     }
     w.use_form_at(static_cast<int>(at - forms.begin()));
-    parallel::detail::keep_blocks_whole(w);
+    parallel::detail::keep_blocks_whole(w, suffixes);
     w.follow_form(w.trainable());
     ++changed;
   });
   if (!wanted.empty())
     throw error{call,
-                "'" + wanted.begin()->first + "' was saved in the form '" + wanted.begin()->second +
+                "'" + wanted.begin()->first + "' was saved in the form '" + wanted.begin()->second.form +
                     "', and is no parameter of this network",
                 "It belongs to another network"};
   if (changed > 0) m = m.rebuild(std::move(net));

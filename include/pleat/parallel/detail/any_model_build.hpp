@@ -28,7 +28,10 @@ any_model<T, Space>::any_model(std::unique_ptr<network_base> net, plan::plan p, 
   demand_precision(plan_, dtype_of<value_type>);
   if (plan_.precision == plan::compute_precision::f16) scale_.emplace();
   layout_->mark_absent(*network_, pipeline().rank());
-  cut_parameters(*context_, *network_, parts().rank(), parts().size());
+  bool uncut = false;  // of a network that is built, on all ranks alike: what one of them cannot cut all hear of
+  network_->for_each_parameter([&](auto const& w) { uncut = uncut || w.parts <= 1; });
+  if (parts().size() > 1 && uncut)
+    comm::all_or_none(all_ranks(), [&] { cut_parameters(*context_, *network_, parts().rank(), parts().size()); });
   place_ = {all_ranks().size() > 1, groups_->hybrid(), all_ranks().rank()};
   recomputes_ = std::make_unique<plan::recompute_choice const>(plan_.recompute);
 }
