@@ -413,6 +413,11 @@ TEST_CASE("factors take forms on every mesh, with the bytes of one rank: where w
       CAPTURE(static_cast<int>(scales), l.data, l.stages);
       CHECK((made_on(l, whole) == reference));
     }
+    auto const fives = [](pleat::world& w, mesh const& l) {  // of fc2's twelve rows the fourth rank has none
+      namespace par = pleat::parallel;
+      return par::build(par::tensor_parallel(network(), {par::column("fc2.*", 5)}), plan_of(l), w, {.seed = 3});
+    };
+    CHECK((made_on({1, 4}, fives) == reference));
   }
   std::filesystem::remove(path);
 }
@@ -437,8 +442,9 @@ TEST_CASE("what is done with factors, and what is not, is said; what they cannot
                          MessageMatches(ContainsSubstring(words) && ContainsSubstring(instead)));
   };
   refused(in_form("q8_0"), "'fc1.weight': the 2 columns of its left factor are no multiple of 32, the block of 'q8_0'",
-          "low_rank{.round_to = 32}");
-  refused(in_form("csr"), "'fc1.weight': factors cannot be stored as 'csr'", "Leave it out (.ignore)");
+          "a rank that is a multiple (by_rank of one, or .round_to = 32 with another rule), or say .misfit");
+  refused(in_form("csr"), "'fc1.weight': factors cannot be stored as 'csr'",
+          "choose another form for it (.forms), or say .misfit");
   auto q = in_form("q8_0", hear);
   q.misfit = compress::misfit::next;
   CHECK(forms_after(q) == "factors factors int8 ");
@@ -461,6 +467,14 @@ TEST_CASE("what is done with factors, and what is not, is said; what they cannot
   q.activations->data = compress::calibration(train, 20);
   CHECK(forms_after(q) == "low_rank factors int8 ");
   CHECK_THAT(said, ContainsSubstring("factors quantize activations as they come"));
+  // forms that the model's own set has not: the first layer is that of the factors
+  std::vector<compress::form_for> const same;
+  std::vector<std::string> const nobody;
+  auto halves = factored.clone();
+  auto const plan = compress::detail::select_factors<codec::forms<codec::bf16<float>>>(
+      halves, {same, compress::misfit::refuse, false, true, nobody}, "test", [](auto) {});
+  REQUIRE(plan.chosen.size() == 1);
+  CHECK(plan.chosen[0].weight == "fc2.weight");
   // twice
   auto m = factored.clone();
   in_form("int8").run(m);
@@ -489,6 +503,19 @@ TEST_CASE("ranks are multiples where blocks are to divide the left factor") {
   for (std::size_t i = 0; i < budget.size(); ++i) CHECK(down[i] <= budget[i]);
   CHECK_THROWS_MATCHES(ranks(compress::by_energy{0.5}, 0), pleat::error,
                        MessageMatches(ContainsSubstring("round_to must be at least 1")));
+  CHECK_THROWS_MATCHES(ranks(compress::by_rank{3}, 4), pleat::error,
+                       MessageMatches(ContainsSubstring("by_rank leaves nothing to round") &&
+                                      ContainsSubstring("Say a multiple of that as the rank")));
+  // 4·(rows + columns) numbers beside 0.3 outliers, a number and an index each, are more than each matrix has
+  auto m = pleat::compress::widen<compress::sparse_low_rank>(build(w));
+  compress::sparse_low_rank s{.rule = compress::by_energy{0.05}, .sparse_share = 0.3, .on_note = [](auto) {}};
+  auto const one = s.plan(m);
+  s.round_to = 4;
+  auto const stays = s.plan(m);
+  for (std::size_t i = 0; i < one.size(); ++i) {
+    CHECK((one[i].pays && stays[i].pays));
+    CHECK(one[i].rank == stays[i].rank);
+  }
 }
 
 }  // namespace

@@ -242,7 +242,7 @@ template <bool Sparse> struct factorize {
   double dampening_frac = 0.01;               ///< of the mean diagonal of Σ x·xᵀ, added to it
   compute::svd_solver solver = compute::svd;  ///< or compute::lapack::svd
   /// Ranks are multiples of this, so that blocks divide the columns of the left factor: rounded up, with by_budget down;
-  /// not where by_rank says it, nor where the matrix has fewer values, or the factors would no longer pay.
+  /// not where the matrix has fewer values, or the factors would no longer pay. By_rank says a multiple itself.
   index_t round_to = 1;
   bool randomized = false;            ///< with by_rank: only the values that are wanted, from random products
   std::vector<std::string> ignore{};  ///< names that stay as they are; * and ? as in a shell
@@ -301,17 +301,20 @@ template <bool Sparse> struct factorize {
         m, Sparse ? "compress::sparse_low_rank" : "compress::low_rank", ignore, 2, aloud ? &on_note : nullptr, f);
   }
 
-  [[nodiscard]] index_t rounded(index_t rank, spectrum const& of) const {
-    if (std::holds_alternative<by_rank>(rule)) return rank;
+  [[nodiscard]] index_t rounded(index_t rank, spectrum const& of, double apart) const {
     bool const down = std::holds_alternative<by_budget>(rule);
     index_t const r = (rank + (down ? 0 : round_to - 1)) / round_to * round_to;
-    return r >= 1 && r <= std::min(of.m, of.n) && r * (of.m + of.n) < of.m * of.n ? r : rank;
+    return r <= std::min(of.m, of.n) && of.pays(r, apart) ? r : rank;
   }
 
   void check() const {
     if (round_to < 1)
       throw error{"compress::" + std::string(what), "round_to must be at least 1, found " + std::to_string(round_to),
                   "32 is the block of q8_0 and of q4_0"};
+    if (round_to > 1 && std::holds_alternative<by_rank>(rule))
+      throw error{"compress::" + std::string(what),
+                  "round_to is " + std::to_string(round_to) + ", and by_rank leaves nothing to round",
+                  "Say a multiple of that as the rank, or round with another rule"};
     if (!(sparse_share >= 0 && sparse_share < 1))
       throw error{"compress::" + std::string(what),
                   "sparse_share is " + std::to_string(sparse_share) + ", expected a share in [0, 1)",
@@ -427,20 +430,16 @@ template <bool Sparse> struct factorize {
                       " without a look at outputs: its channels are in groups, or no sample comes by");
     }
     auto ranks = ranks_of(rule, spectra, names);
-    for (std::size_t i = 0; i < ranks.size(); ++i) ranks[i] = rounded(ranks[i], spectra[i]);
+    for (std::size_t i = 0; i < ranks.size(); ++i) ranks[i] = rounded(ranks[i], spectra[i], apart[i]);
     std::vector<factored_weight> found;
     for (std::size_t i = 0; i < parts.size(); ++i) {
       auto const& [rows, columns, values] = spectra[i];
       double kept = 0;
       for (index_t k = 0; k < ranks[i]; ++k)
         kept += values[static_cast<std::size_t>(k)] * values[static_cast<std::size_t>(k)];
-      index_t const numbers = ranks[i] * (rows + columns);
-      // an outlier is a number and an index
-      bool const pays = ranks[i] > 0 && static_cast<double>(numbers) + 2 * apart[i] * static_cast<double>(rows) *
-                                                                           static_cast<double>(columns) <
-                                            static_cast<double>(rows * columns);
       found.push_back({names[i], rows, columns, ranks[i],
-                       whole[i] > 0 ? std::sqrt(std::max(0.0, 1 - kept / whole[i])) : 0.0, apart[i], pays});
+                       whole[i] > 0 ? std::sqrt(std::max(0.0, 1 - kept / whole[i])) : 0.0, apart[i],
+                       spectra[i].pays(ranks[i], apart[i])});
     }
     return {std::move(parts), std::move(found)};
   }

@@ -43,6 +43,13 @@ using rank_rule = std::variant<by_rank, by_energy, by_error, by_budget, evbmf>;
 struct spectrum {
   index_t m = 0, n = 0;
   std::vector<double> s;  ///< singular values, descending
+
+  /// Whether factors of that rank have fewer numbers. \param apart share of the elements that stand beside them, each a
+  /// number and an index
+  [[nodiscard]] bool pays(index_t rank, double apart = 0) const noexcept {
+    auto const rows = static_cast<double>(m), columns = static_cast<double>(n);
+    return rank > 0 && static_cast<double>(rank) * (rows + columns) + 2 * apart * rows * columns < rows * columns;
+  }
 };
 
 namespace detail {

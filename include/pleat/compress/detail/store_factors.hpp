@@ -59,7 +59,11 @@ template <class List, class Net>
   factor_plan plan;
   std::string untouched, moved;
   auto const of = [](bool left) { return std::string(left ? "left" : "right") + " factor"; };
-  auto const candidates = convertible_names<List>(m, call);
+  std::vector<std::string> candidates;  // of sets without the list's forms, too
+  m.net().for_each_parameter([&](auto& w) {
+    if (w.kind == nn::parameter_kind::trainable && (can_take<decltype(w), List> || has_factors(w)))
+      candidates.push_back(w.name);
+  });
   m.net().for_each_parameter([&](auto& w) {
     using W = std::remove_cvref_t<decltype(w)>;
     if (w.kind != nn::parameter_kind::trainable || matches_any(r.ignore, w.name)) return;
@@ -104,10 +108,15 @@ template <class List, class Net>
           int now = at;
           while (now < List::size && !wrong(now).empty()) ++now;
           if (now != at) {
-            if (r.misfit == misfit::refuse)
+            if (r.misfit == misfit::refuse) {
+              int const form = To::factor_form(List::name(at));
+              auto const rank = left && form >= 0 ? ", a rank that is a multiple (by_rank of one, or .round_to = " +
+                                                        std::to_string(To::block_of_form(form)) + " with another rule)"
+                                                  : std::string();
               throw error{call, "'" + w.name + "': " + wrong(at),
-                          "Leave it out (.ignore), choose another form for it (.forms), a rank that is a multiple "
-                          "(low_rank{.round_to = 32}), or say .misfit = misfit::next or misfit::ignore"};
+                          "Leave it out (.ignore), choose another form for it (.forms)" + rank +
+                              ", or say .misfit = misfit::next or misfit::ignore"};
+            }
             if (r.misfit == misfit::ignore || now == List::size) {
               why += (why.empty() ? "" : "; ") + wrong(at);
               continue;
@@ -135,9 +144,9 @@ struct factor_ranges {
 };
 
 /// The ranges of a factor's rows; empty where the form finds them itself. Collective over the parts of a weight that is
-/// cut.
+/// cut. \param numbers of the factor's part here, which may be empty
 template <class Net, class W>
-[[nodiscard]] std::vector<float> ranges_of_factor(parallel::model<Net>& m, W const& w, bool left, index_t rows,
+[[nodiscard]] std::vector<float> ranges_of_factor(parallel::model<Net>& m, W const& w, bool left, index_t rank,
                                                   std::vector<float> const& numbers, std::string_view form,
                                                   factor_ranges const& r) {
   if (form != "int8") {
@@ -150,10 +159,10 @@ template <class Net, class W>
     return {};
   }
   std::vector<float> range;
-  std::size_t const columns = rows > 0 ? numbers.size() / static_cast<std::size_t>(rows) : 0;
+  index_t const rows = left ? codec::rows_of(w.shape) : rank;
   bool const cut = is_cut(w) && (left ? w.where.dim == 0 : w.where.dim > 0);
   if (cut && (r.whole || !left)) {  // no rank sees a whole row, or the whole factor
-    index_t const row = left ? static_cast<index_t>(columns) : codec::columns_of(w.whole()),
+    index_t const row = left ? rank : codec::columns_of(w.whole()),
                   all = left ? codec::rows_of(w.whole()) * row : rows * row;
     range = ranges_of_parts(r.observer, numbers, r.whole ? 1 : rows, r.whole ? all : row,
                             {[&](std::span<std::int64_t> counts) { m.parts().all_reduce(counts); },
@@ -161,6 +170,7 @@ template <class Net, class W>
   } else if (r.whole) {
     range.push_back(range_of(r.observer, std::span<float const>(numbers)));
   } else {
+    auto const columns = static_cast<std::size_t>(left ? rank : codec::columns_of(w.shape));
     for (index_t i = 0; i < rows; ++i)
       range.push_back(range_of(
           r.observer, std::span<float const>(numbers).subspan(static_cast<std::size_t>(i) * columns, columns)));
@@ -188,8 +198,8 @@ void store_factors(parallel::model<Net>& m, W& w, factor_choice const& chosen, f
             int const at = left ? chosen.left : chosen.right;
             if (at < 0) continue;
             auto const form = List::name(at);
-            index_t const rows = left ? codec::rows_of(w.shape) : To::rank_of(plain);
-            range[left] = ranges_of_factor(m, w, left, rows, plain.numbers(c, w.shape, left), form, ranges);
+            range[left] =
+                ranges_of_factor(m, w, left, To::rank_of(plain), plain.numbers(c, w.shape, left), form, ranges);
             choice[left] = {To::factor_form(form), range[left]};
           }
           fresh = To::recoded(c, w.shape, plain, choice[true], choice[false]);
