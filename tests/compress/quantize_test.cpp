@@ -473,6 +473,14 @@ TEST_CASE(
         CHECK((made_on(l) == reference));
       }
     }
+  auto const given_on = [](mesh const& l) {  // centroids of one's own
+    return file_over(l, [&](pleat::world& w) {
+      return build_on(w, l) |
+             compress::quantize<codebook>{.codebook = {.entries = 4, .centroids = {-0.2f, 0, 0.125f, 0.25f}}};
+    });
+  };
+  auto const given = given_on({});
+  for (mesh const& l : {mesh{1, 2}, {1, 3}}) CHECK((given_on(l) == given));
   check_nan_on_one_part("row 8, column 5 is", "row 0, column 13 is",
                         [](auto& m) { (void)(m | compress::quantize<codebook>{}); });
   pleat::comm::run_local(2, [](pleat::comm::communicator c) {

@@ -220,9 +220,9 @@ struct codebook_logic {
                                  codebook_part const& part) {
     for (float& v : values) v = std::isfinite(v) ? v : 0.0f;
     if (o.rows_per_group == 0) o.rows_per_group = std::max<index_t>(1, part.rows);
-    check_codebook_options(call_of(name, "encode"), o, 0, false);
     codebook_layout const l{static_cast<std::uint32_t>(o.entries), static_cast<std::uint32_t>(o.rows_per_group), 0, 1,
                             0};
+    check_codebook_options(call_of(name, "encode"), o, group_count({part.rows, 1}, l), false);  // of the whole
     auto const books = find_codebooks(shape, values, o, l, true, part);
     index_t const rows = rows_of(shape), each = o.rows_per_group, first = part.first_row / each,
                   last = rows > 0 ? (part.first_row + rows - 1) / each + 1 : first;
