@@ -126,7 +126,7 @@ TEST_CASE("groups compete among themselves") {
                                     .retrain = compress::fine_tune(train, {}),
                                     .on_note = [&](std::string_view line) { said.emplace_back(line); }});
   REQUIRE(said.size() == 1);
-  CHECK_THAT(said[0], ContainsSubstring("the schedule has one: nothing is trained"));
+  CHECK_THAT(said[0], ContainsSubstring("the schedule has one: nothing is trained between steps"));
 }
 
 TEST_CASE("Taylor is the loss's own first order: what moves the loss least goes first") {

@@ -52,10 +52,14 @@ template <class Net> class lesson {
     for (auto const* h : hints_) taps_.push_back(h->teacher_unit());
     std::sort(taps_.begin(), taps_.end());
     taps_.erase(std::unique(taps_.begin(), taps_.end()), taps_.end());
-    if (!hints_.empty() && !teachers.front().has_features())
+    if (!hints_.empty() && !teachers.front().has_features()) {
+      bool const parted = !teachers.front().together().empty();
       throw error{"compress::distill",
-                  "the student has hints, but the first teacher (" + teachers.front().name() + ") gives scores only",
-                  "Let a model of this process be the first teacher, or leave the hints out"};
+                  "the student has hints, but the first teacher (" + teachers.front().name() +
+                      (parted ? ", cut over the tensor axis) gives scores only" : ") gives scores only"),
+                  parted ? "Load its file into a model with mesh.tensor = 1, or leave the hints out"
+                         : "Let a model of this process be the first teacher, or leave the hints out"};
+    }
     if (!hints_.empty() && (m.layout().count() > 1 || m.parts().size() > 1))
       throw error{"compress::distill", "hints need the whole student on this rank",
                   "Train it with mesh.pipeline = 1 and mesh.tensor = 1, or leave the hints out"};

@@ -165,7 +165,7 @@ template <class Criterion = magnitude> struct prune_by {
     if (steps == 1 && retrain)
       detail::say(m, on_note,
                   std::string(call) +
-                      ": .retrain trains between steps, and the schedule has one: nothing is trained. "
+                      ": .retrain trains between steps, and the schedule has one: nothing is trained between steps. "
                       "Append a fine_tune, or say .schedule = cubic{5}");
     if (steps > 1 && !retrain)
       detail::say(m, on_note,

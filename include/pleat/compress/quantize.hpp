@@ -84,9 +84,8 @@ template <class Form = codec::int8<float>, class... Others> struct quantize {
   [[nodiscard]] error_kind leaves_errors() const noexcept { return error_kind::bounded; }
 
   /// Collective. \throws error for a weight with NaN or infinity (by name), a form that is not in the list, columns
-  /// that a form's blocks do
-  ///         not divide (misfit::refuse), shared values for a weight that is cut over the tensor axis, an empty
-  ///         calibration set, or if no weight is selected
+  /// (of a factor, too) that a form's blocks do not divide and forms that factors cannot take (misfit::refuse),
+  /// codec::coded for a weight that is cut over the tensor axis, an empty calibration set, or if no weight is selected
   template <class Net> void run(parallel::model<Net>& m) const {
     detail::check(observer);
     if (activations) {
@@ -114,7 +113,7 @@ template <class Form = codec::int8<float>, class... Others> struct quantize {
       });
     });
     m = m.rebuild(m.net());  // an arena without the encoded weights
-    if (activations) calibrate(m, plan);
+    if (activations && !plan.chosen.empty()) calibrate(m, plan);
   }
 
  private:

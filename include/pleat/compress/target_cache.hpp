@@ -225,10 +225,10 @@ inline top_scores cache_targets(teacher const& from, io::dataset const& data, co
   if (top_k < 0)
     throw error{"compress::cache_targets",
                 "top_k is " + std::to_string(top_k) + ", expected 1 to the number of classes, or 0 for all",
-                "Say .top_k = 10, or 0 to keep all scores"};
+                "Pass 10 as top_k, or 0 to keep all scores"};
   if (batch < 1)
     throw error{"compress::cache_targets", "batch is " + std::to_string(batch) + ", expected at least one sample",
-                "Say .batch = 64"};
+                "Pass 64 as batch"};
   index_range const mine = block_range(data.size, ranks.size(), ranks.rank());
   top_scores t;
   std::vector<index_t> samples;
@@ -243,7 +243,7 @@ inline top_scores cache_targets(teacher const& from, io::dataset const& data, co
       if (t.k > t.classes)
         throw error{"compress::cache_targets",
                     "top_k is " + std::to_string(top_k) + ", the teacher has " + std::to_string(t.classes) + " classes",
-                    "Keep no more scores than there are classes, or all: .top_k = 0"};
+                    "Keep no more scores than there are classes, or pass 0 as top_k for all"};
       for (std::size_t i = 0; i < samples.size(); ++i)
         detail::append_top(std::span<float const>(said.scores)
                                .subspan(i * static_cast<std::size_t>(t.classes), static_cast<std::size_t>(t.classes)),

@@ -36,7 +36,8 @@ struct cut_rows {
     return std::span<float const>(magnitude).subspan(static_cast<std::size_t>(r * columns),
                                                      static_cast<std::size_t>(columns));
   }
-  /// f(first, last) for blocks of so many rows: what ranks sum at a time is some 100 kB, whatever the weight.
+  /// f(first, last) for blocks of so many rows: the counts of theirs that ranks sum at a time are some 130 kB at most,
+  /// whatever the weight.
   template <class F> void in_blocks(index_t of, F&& f) const {
     for (index_t first = 0; first < rows; first += of) f(first, std::min(rows, first + of));
   }
