@@ -125,23 +125,27 @@ PLEAT_ONCE [[nodiscard]] inline std::vector<float> decode_int8(extents const& sh
   return out;
 }
 
-/// The bit logic of every form that decode() knows, but dense, masked and int8.
 template <class... Bits> struct bit_logics {
   static constexpr std::size_t size = sizeof...(Bits);
+  template <class... More> using with = bit_logics<Bits..., More...>;
 };
-using every_bit_logic = bit_logics<
+/// Of the forms that factors take (codec/detail/factored_weight.hpp), all but floats and int8.
+using factor_bit_logic = bit_logics<
     codec::detail::reduced_logic<bfloat16>, codec::detail::reduced_logic<half>,
     codec::detail::block_logic<codec::detail::q8_0_format>, codec::detail::block_logic<codec::detail::q4_0_format>,
     codec::detail::block_logic<codec::detail::q4_1_format>, codec::detail::block_logic<codec::detail::q5_0_format>,
     codec::detail::block_logic<codec::detail::q5_1_format>, codec::detail::block_logic<codec::detail::q4_k_format>,
     codec::detail::block_logic<codec::detail::q6_k_format>, codec::detail::block_logic<codec::detail::int4_format<32>>,
     codec::detail::block_logic<codec::detail::int4_format<64>>,
-    codec::detail::block_logic<codec::detail::int4_format<128>>,
-    codec::detail::block_logic<codec::detail::int4_format<256>>, codec::detail::compressed_rows_logic<1>,
-    codec::detail::compressed_rows_logic<4>, codec::detail::bitmask_logic, codec::detail::n_m_logic<1, 4>,
-    codec::detail::n_m_logic<2, 4>, codec::detail::n_m_logic<4, 8>, codec::detail::codebook_logic,
-    codec::detail::coded_logic, codec::detail::low_rank_logic<false>, codec::detail::low_rank_logic<true>,
-    codec::detail::spatial_logic>;
+    codec::detail::block_logic<codec::detail::int4_format<128>>>;
+/// The bit logic of every form that decode() knows, but dense, masked and int8.
+using every_bit_logic =
+    factor_bit_logic::with<codec::detail::block_logic<codec::detail::int4_format<256>>,
+                           codec::detail::compressed_rows_logic<1>, codec::detail::compressed_rows_logic<4>,
+                           codec::detail::bitmask_logic, codec::detail::n_m_logic<1, 4>, codec::detail::n_m_logic<2, 4>,
+                           codec::detail::n_m_logic<4, 8>, codec::detail::codebook_logic, codec::detail::coded_logic,
+                           codec::detail::low_rank_logic<false>, codec::detail::low_rank_logic<true>,
+                           codec::detail::spatial_logic>;
 
 template <class... Bits, class F> bool with_logic_of(bit_logics<Bits...>, std::string_view form, F&& f) {
   return ((form == Bits::name ? (f.template operator()<Bits>(), true) : false) || ...);
@@ -156,16 +160,6 @@ PLEAT_LAZY [[nodiscard]] inline bool believable(index_t rows, index_t columns, s
   index_t size = 0;
   return !__builtin_mul_overflow(rows, columns, &size) && static_cast<std::uint64_t>(size) / 1024 <= bytes + 1024;
 }
-
-/// Of the forms that factors take (codec/detail/factored_weight.hpp), all but floats and int8.
-using factor_bit_logic = bit_logics<
-    codec::detail::reduced_logic<bfloat16>, codec::detail::reduced_logic<half>,
-    codec::detail::block_logic<codec::detail::q8_0_format>, codec::detail::block_logic<codec::detail::q4_0_format>,
-    codec::detail::block_logic<codec::detail::q4_1_format>, codec::detail::block_logic<codec::detail::q5_0_format>,
-    codec::detail::block_logic<codec::detail::q5_1_format>, codec::detail::block_logic<codec::detail::q4_k_format>,
-    codec::detail::block_logic<codec::detail::q6_k_format>, codec::detail::block_logic<codec::detail::int4_format<32>>,
-    codec::detail::block_logic<codec::detail::int4_format<64>>,
-    codec::detail::block_logic<codec::detail::int4_format<128>>>;
 
 /// One factor of codec::factors. \throws error for a form that factors cannot take, and for what it cannot believe
 template <int = 0>
