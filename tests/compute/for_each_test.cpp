@@ -11,6 +11,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <string>
+#include <vector>
 
 #include <unistd.h>
 
@@ -179,4 +180,31 @@ TEST_CASE("the portable loop gives the bits of the vectorised loops", "[compute]
   compute::for_each(instance(1), n, body{x.data(), a.data()});
   compute::detail::loop_portable(instance(2), n, body{x.data(), b.data()});
   CHECK(a.same_bits(b));
+}
+
+namespace {
+std::vector<std::string> launches;
+void hear_launch(char const* name, std::uint32_t, std::uint64_t*) { launches.emplace_back(name); }
+}  // namespace
+
+TEST_CASE("a tool hears a launch by its functor, and who has no tool pays for no name", "[compute][for_each]") {
+  CHECK(pleat::launch_label<count_body>() == "pleat");
+  auto const before = Kokkos::Tools::Experimental::get_callbacks();
+  Kokkos::Tools::Experimental::set_begin_parallel_for_callback(hear_launch);
+  index_t const n = 600001;  // enough for two threads, so that there is a launch
+  guarded<int> y(n);
+  compute::for_each(instance(2), n, count_body{y.data()});
+  compute::detail::loop_portable(instance(2), n, count_body{y.data()});
+  guarded<float> x(1), z(1);
+  compute::detail::loop_portable(instance(1), 1,
+                                 compute::detail::map_body<compute::detail::gelu_value, float>{x.data(), z.data()});
+  Kokkos::Tools::Experimental::set_callbacks(before);
+  if (instance(2).concurrency() == 1) launches.insert(launches.begin(), "{anonymous}::count_body");
+  REQUIRE(launches.size() == 3);
+  for (int const i : {0, 1}) {
+    INFO(launches[i]);
+    CHECK(launches[i].ends_with("::count_body"));
+  }
+  CHECK(launches[2].find("map_body<pleat::compute::detail::gelu_value, float>") != std::string::npos);
+  CHECK(pleat::launch_label<count_body>() == "pleat");
 }

@@ -137,3 +137,28 @@ TEST_CASE("map builds the same tree of other leaves") {
   CHECK(kinds == std::vector<std::string>{"linear", "linear", "linear", "linear", "relu"});
   CHECK(same.layer<1>().copy(1).body().name() == "r.1.l");
 }
+
+namespace {
+std::vector<std::string> regions;
+void hear_region(char const* name) { regions.emplace_back(name); }
+}  // namespace
+
+TEST_CASE("a tool hears every layer by its name, fused with its activation or not") {
+  context<space> c{make_instance<space>(1)};
+  trained t(c, nn::sequential(nn::linear("a", 9, 12), nn::relu(), nn::linear("b", 12, 8), lone_relu()));
+  auto const all = cut(11, 1);
+  auto const p = t.pass({&all, 1}, 11);
+  t.begin();
+  auto const x = random_tensor<float>(c, {11, 9}, 1), dy = random_tensor<float>(c, {11, 8}, 2);
+  auto const before = Kokkos::Tools::Experimental::get_callbacks();
+  Kokkos::Tools::Experimental::set_push_region_callback(hear_region);
+  auto out = nn::call(p, t.net, x);
+  static_cast<void>(nn::call_backward(p, t.net, out.saved, dy));
+  Kokkos::Tools::Experimental::set_callbacks(before);
+  std::vector<std::string> layers;
+  for (auto const& name : regions)
+    if (name.find("sequential") == std::string::npos) layers.push_back(name);
+  CHECK(layers == std::vector<std::string>{"pleat::nn::forward a", "pleat::nn::forward b", "pleat::nn::forward relu",
+                                           "pleat::nn::backward relu", "pleat::nn::backward b",
+                                           "pleat::nn::backward a"});
+}

@@ -12,6 +12,7 @@
 #include <Kokkos_Core.hpp>
 
 #include <pleat/base/config.hpp>
+#include <pleat/base/profile.hpp>
 #include <pleat/compute/detail/host.hpp>
 #include <pleat/compute/detail/isa.hpp>
 #include <pleat/compute/math.hpp>
@@ -83,6 +84,7 @@ template <bool Rows, class Body> void loop_at(isa::level level, index_t begin, i
 }
 
 template <bool Rows, class Body> struct loop_task {
+  using label = Body;
   Body const* body;
   index_t n;
   int tasks;
@@ -96,7 +98,7 @@ template <bool Rows, class Body> struct loop_task {
 
 /// The portable path: what runs on a device.
 template <class Space, class Body> void loop_portable(Space const& space, index_t n, Body const& body) {
-  Kokkos::parallel_for("pleat", Kokkos::RangePolicy<Space, Kokkos::IndexType<index_t>>(space, 0, n), body);
+  Kokkos::parallel_for(launch_label<Body>(), Kokkos::RangePolicy<Space, Kokkos::IndexType<index_t>>(space, 0, n), body);
 }
 
 template <bool Rows, class Space, class Body> void loop(Space const& space, index_t n, Body const& body, double work) {

@@ -15,6 +15,7 @@
 #include <cstdint>
 #include <type_traits>
 
+#include <pleat/base/profile.hpp>
 #include <pleat/compute/element.hpp>
 #include <pleat/compute/for_each.hpp>
 #include <pleat/compute/lanes.hpp>
@@ -136,7 +137,7 @@ template <class Op> struct device_reduce {
 template <class Space, class Op>
 void reduce_portable(Space const& space, index_t n, Op const& op, typename Op::value_type* out) {
   using result = Kokkos::View<typename Op::value_type, typename Space::memory_space, Kokkos::MemoryUnmanaged>;
-  Kokkos::parallel_reduce("pleat", Kokkos::RangePolicy<Space, Kokkos::IndexType<index_t>>(space, 0, n),
+  Kokkos::parallel_reduce(launch_label<Op>(), Kokkos::RangePolicy<Space, Kokkos::IndexType<index_t>>(space, 0, n),
                           device_reduce<Op>{op}, result(out));
 }
 

@@ -286,7 +286,7 @@ template <class T, class L, class Space>
 template <class L, class Space, class T>
 [[nodiscard]] step<saved_of<L>, tensor<T, Space>> call(pass<Space> const& p, L const& l, tensor<T, Space> x) {
   demand_layer<L>();
-  region r("pleat::nn::forward");
+  region const r("pleat::nn::forward", [&] { return name_of(l); });
   using used = detail::in_use<L, Space>;
   used const u(p, l, used::what::forward);
   step<saved_of<L>, tensor<T, Space>> out;
@@ -354,7 +354,7 @@ template <class L, class Space, class S, class T>
   static_assert(std::is_base_of_v<typename L::saved, S> || std::is_same_v<typename L::saved, S>,
                 "pleat: hand nn::call_backward the `saved` that nn::call of the same layer returned");
   demand_trainable_layer<L>();
-  region r("pleat::nn::backward");
+  region const r("pleat::nn::backward", [&] { return name_of(l); });
   auto dx = detail::aligned_backward(p, l, s, std::move(dy), [&](pass<Space> const& inner, tensor<T, Space> d) {
     using used = detail::in_use<L, Space>;
     used const u(inner, l, used::what::backward);
@@ -376,7 +376,7 @@ template <class L, class Space, class S, class T>
 [[nodiscard]] tensor<T, Space> call_backward_input(pass<Space> const& p, L& l, S& s, tensor<T, Space> dy) {
   if constexpr (has_split_backward<L>) {
     demand_layer<L>();
-    region r("pleat::nn::backward_input");
+    region const r("pleat::nn::backward_input", [&] { return name_of(l); });
     return detail::aligned_backward(p, l, s, std::move(dy), [&](pass<Space> const& inner, tensor<T, Space> d) {
       using used = detail::in_use<L, Space>;
       used const u(inner, l, used::what::input_half);
@@ -390,7 +390,7 @@ template <class L, class Space, class S, class T>
 /// The weight half of a split backward.
 template <class L, class Space, class S> void call_backward_weight(pass<Space> const& p, L& l, S& s) {
   if constexpr (has_split_backward<L>) {
-    region r("pleat::nn::backward_weight");
+    region const r("pleat::nn::backward_weight", [&] { return name_of(l); });
     using used = detail::in_use<L, Space>;
     used const u(p, l, used::what::weight_half);
     if constexpr (std::is_same_v<S, kept<L>>) {

@@ -61,7 +61,7 @@ struct learns<L<A...>> : std::conjunction<learns<A>...> {};
 template <class L, class A>
 [[nodiscard]] tensor_of<L> call_activated(pass_of<L> const& p, L const& l, tensor_of<L> x, saved_of<L>& own,
                                           saved_of<A>& next, [[maybe_unused]] bool& pool) {
-  region r("pleat::nn::forward");
+  region const r("pleat::nn::forward", [&] { return name_of(l); });
   using used = in_use<L, nn::space_of<L>>;
   used const u(p, l, used::what::forward);
   own.in = own.taken = x.layout();
@@ -97,7 +97,7 @@ template <class L, class A>
 template <class L, bool Input = false>
 [[nodiscard]] tensor_of<L> call_backward_masked(pass_of<L> const& p, L& l, saved_of<L>& own, tensor_of<L> dy,
                                                 bool both) {
-  region r("pleat::nn::backward");
+  region const r("pleat::nn::backward", [&] { return name_of(l); });
   tensor_of<L> dx;
   {
     using used = in_use<L, nn::space_of<L>>;

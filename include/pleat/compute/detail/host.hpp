@@ -11,6 +11,7 @@
 #include <type_traits>
 
 #include <pleat/base/context.hpp>
+#include <pleat/base/profile.hpp>
 
 namespace pleat::compute {
 
@@ -45,7 +46,8 @@ template <class Space, class Task> void for_tasks(Space const& space, int tasks,
     return;
   }
   Kokkos::parallel_for(
-      "pleat", Kokkos::RangePolicy<Space, Kokkos::Schedule<Kokkos::Static>, Kokkos::IndexType<int>>(space, 0, tasks),
+      launch_label<Task>(),
+      Kokkos::RangePolicy<Space, Kokkos::Schedule<Kokkos::Static>, Kokkos::IndexType<int>>(space, 0, tasks),
       detail::task_functor<Task>{&task});
   space.fence("pleat");
 }
