@@ -333,6 +333,14 @@ TEST_CASE("a codec codes what it makes smaller") {
   CHECK((p.codes(matrix, 64, 4) && !p.codes(vector, 64, 4) && !p.codes(small, 64, 4)));
   CHECK(k.received(matrix, 4, 4) == 3 * (8 + 41 * 8.0));
   CHECK(p.received(matrix, 4, 4) == 1.5 * (2 * 128 + 1) * 4);
+  // In pieces: (s − 1)/s of the bytes within a group, and a ring of its piece over p/s twins. 3 · 4168 bytes of codes on
+  // four ranks are more than the 12,288 of one group, and fewer than the 16,384 of two groups; 5 · 4168 on six ranks are
+  // more than 13,654 of one group, 16,384 of two, and 19,115 of three.
+  CHECK((!i8.codes(matrix, 4, 4, 4) && i8.codes(matrix, 4, 4, 2) && i8.codes(matrix, 4, 4, 1)));
+  CHECK((!i8.codes(matrix, 6, 4, 6) && !i8.codes(matrix, 6, 4, 3) && !i8.codes(matrix, 6, 4, 2)));
+  CHECK(i8.codes(matrix, 6, 4, 1));
+  for (auto const& [shards, sixths] : {std::pair{6, 5}, {3, 6}, {2, 7}, {1, 10}})
+    CHECK(std::abs(par::dense_share(6, shards) - sixths / 6.0) < 1e-15);
 }
 
 TEST_CASE("settings that cannot work are refused in words") {
@@ -505,6 +513,19 @@ TEST_CASE(
         told = told || (line.find("'fc2.bias'") != line.npos && line.find("may be sums over the tensor") != line.npos);
       CHECK(told);
     }
+}
+
+TEST_CASE("in groups that divide a copy of the state each, a codec is weighed against what crosses the groups, too") {
+  pl::plan::plan one{.data_ranks = 4}, two{.data_ranks = 4};
+  one.state_stage = two.state_stage = 1;
+  two.state_ranks = 2;
+  auto const coding = par::coded(par::int8_groups{64});
+  auto network = net();
+  pl::nn::freeze(network, "*.bias");  // too short to be coded; dense sums over four ranks have an order
+  auto const flat = train_on({.data_ranks = 4}, network, coding, 1);
+  CHECK(train_on(two, network, coding, 1).values == flat.values);  // coded, as at stage 0
+  // not coded: scattered over all four it takes fewer bytes
+  CHECK(train_on(one, network, coding, 1).values == train_on(one, network, {}, 1).values);
 }
 
 TEST_CASE("parameters for which a codec does not pay travel dense, and this is said once") {

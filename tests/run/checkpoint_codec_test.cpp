@@ -5,7 +5,9 @@
 #include <pleat/parallel/coded_exchange.hpp>
 #include <pleat/run/checkpoint.hpp>
 
+#include <pleat/codec/detail/part_of.hpp>
 #include <pleat/nn/activations.hpp>
+#include <pleat/nn/batch_norm.hpp>
 #include <pleat/nn/linear.hpp>
 #include <pleat/nn/sequential.hpp>
 
@@ -13,6 +15,8 @@
 #include <catch2/matchers/catch_matchers_string.hpp>
 
 #include <algorithm>
+#include <map>
+#include <mutex>
 #include <stdexcept>
 
 #include "run/checkpoint_support.hpp"
@@ -24,7 +28,10 @@ namespace par = pl::parallel;
 namespace nn = pl::nn;
 using Catch::Matchers::ContainsSubstring;
 
-auto net() { return nn::sequential(nn::linear("fc1", 20, 24), nn::relu(), nn::linear("fc2", 24, 6)); }
+/// Cut, every rank has an addend of the norm's gradients, and all of them the second bias'.
+auto net() {
+  return nn::sequential(nn::linear("fc1", 20, 24), nn::batch_norm("norm", 24), nn::relu(), nn::linear("fc2", 24, 6));
+}
 auto cut_net() { return par::tensor_parallel(net(), {par::column("fc1.*"), par::row("fc2.*")}); }
 using net_type = decltype(net());
 
@@ -92,16 +99,34 @@ struct runner {
   }
 };
 
+/// Numbers by parameter, of whole ones.
+using by_name = std::map<std::string, std::vector<float>>;
+
 struct outcome {
   std::vector<std::uint64_t> checksums;
   std::vector<std::vector<float>> residuals, sums;
   std::string remark;
+  std::vector<by_name> kept{};  ///< residuals of each data rank, whichever ranks have their parts
 };
+/// Of this rank's flat numbers what belongs to parameters, where it belongs in whole ones.
+void put_parts(runner const& r, std::vector<float> const& flat, by_name& to) {
+  nn::for_each_parameter(r.model.net(), [&](auto const& w) {
+    if (w.absent || w.kind != nn::parameter_kind::trainable) return;
+    auto const& e = r.model.arena().entries()[static_cast<std::size_t>(r.model.arena().find(w.name))];
+    auto& all = to[w.name];
+    all.resize(static_cast<std::size_t>(w.whole().size()));
+    auto next = static_cast<std::size_t>(e.begin);
+    pl::codec::detail::for_each_of_part(w.whole(), w.box(),
+                                        [&](index_t i) { all[static_cast<std::size_t>(i)] = flat[next++]; });
+  });
+}
 /// f(runner, what this rank found) on every rank.
 template <class F> outcome on(pl::plan::plan const& p, par::gradient_coding const& coding, F&& f) {
   auto const n = static_cast<std::size_t>(p.ranks());
   outcome out{
       std::vector<std::uint64_t>(n), std::vector<std::vector<float>>(n), std::vector<std::vector<float>>(n), {}};
+  out.kept.resize(static_cast<std::size_t>(p.data_ranks));
+  std::mutex guard;
   pl::comm::run_local(static_cast<int>(n), [&](pl::comm::communicator c) {
     auto const rank = static_cast<std::size_t>(c.rank());
     runner r(std::move(c), p, coding);
@@ -109,6 +134,8 @@ template <class F> outcome on(pl::plan::plan const& p, par::gradient_coding cons
     out.residuals[rank] = r.model.gradient_residual();
     out.checksums[rank] = r.model.checksum();
     if (r.model.arena().layout().stage() == 0 && r.model.arena().gradients()) out.sums[rank] = r.summed();
+    std::lock_guard const lock(guard);
+    put_parts(r, out.residuals[rank], out.kept[static_cast<std::size_t>(r.model.ranks().rank())]);
     if (rank == 0) out.remark = std::move(remark);
   });
   return out;
@@ -235,6 +262,38 @@ TEST_CASE("residuals on another number of ranks: rows are dealt in blocks and ad
   CHECK_THAT(other.remark, ContainsSubstring("they travelled as top_k") && ContainsSubstring("now as int8_groups"));
 }
 
+TEST_CASE("residuals under another cut: every data rank keeps its own; what a codec cannot go on with is said") {
+  par::coding_options const all{.even_if_it_does_not_pay = true};
+  auto const forgets =
+      par::coded(par::power_sgd{.rank = 2}, {.error_feedback = false, .even_if_it_does_not_pay = true});
+  for (auto const& coding : {par::coded(par::top_k{0.05}, all), par::coded(par::power_sgd{.rank = 2}, all), forgets}) {
+    bool const factors = coding.two_halves();
+    for (index_t from : {1, 2, 3}) {
+      folder const f;
+      auto const there = on(plan_of(2, from), coding, [&](runner& r) {
+        r.steps(0, 4);
+        pl::run::save_checkpoint(f / "cut", r.model, r.optimizer, 4);
+        return std::string();
+      });
+      for (index_t to : {1, 2, 3}) {
+        CAPTURE(coding.words(), from, to);
+        auto const here = on(plan_of(2, to), coding, [&](runner& r) { return load(r, f / "cut"); });
+        CHECK(here.kept == there.kept);
+        if (from == to) {
+          CHECK(here.remark.empty());
+          continue;
+        }
+        // vectors have no factors; where weights are cut, those that are whole are not coded
+        CHECK((here.remark.find("what was not sent of 3 gradients, of which nothing is kept here, is added to the next "
+                                "step's") != here.remark.npos) == (!factors && from == 1));
+        CHECK((here.remark.find("kept of 2 gradients from step to step is left out, for their weights are cut or "
+                                "travel otherwise here: it begins anew") != here.remark.npos) == factors);
+        CHECK(here.remark.empty() == (!factors && from != 1));
+      }
+    }
+  }
+}
+
 TEST_CASE("residuals where gradients travel as they are: added to the next step's, once") {
   folder const f;
   auto const three = saved(f / "three", 3);
@@ -258,6 +317,32 @@ TEST_CASE("residuals where gradients travel as they are: added to the next step'
     changed += alone.sums[0][i] != without.sums[0][i];
   }
   CHECK(changed > all.size() / 2);
+  // Cut, once, too: what every rank of the tensor axis has whole is added by all of them where each has the gradient,
+  // and by one where each has an addend of it. Of the norm's, that of other ranks' channels is zero: one rounding.
+  for (index_t parts : {2, 3})
+    for (auto const& coding : {par::gradient_coding{}, codecs()[0]}) {
+      CAPTURE(parts);
+      std::mutex guard;
+      by_name with, none, sent;
+      auto const gradients = [&](bool keep) {
+        (void)on(plan_of(1, parts), coding, [&](runner& r) {
+          (void)load(r, f / "three");
+          auto const e = r.model.gradient_residual();
+          if (!keep) r.model.set_gradient_residual(std::vector<float>(e.size()));
+          r.gradients(4);
+          std::lock_guard const lock(guard);
+          put_parts(r, r.summed(), keep ? with : none);
+          if (keep) put_parts(r, e, sent);
+          return std::string();
+        });
+      };
+      gradients(true);
+      gradients(false);
+      for (auto const& [name, e] : sent)
+        for (std::size_t i = 0; i < e.size(); ++i)
+          if (with[name][i] != none[name][i] + e[i]) FAIL(name << ", element " << i);
+      CHECK(sent.at("norm.weight") != std::vector<float>(24, 0.0f));
+    }
   // Cut over a tensor axis, sharded, in deterministic mode: it enters the sum, and is gone.
   auto deterministic = plan_of(2);
   deterministic.deterministic = true;

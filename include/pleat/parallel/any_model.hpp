@@ -233,6 +233,12 @@ template <class T, class Space> class any_model : detail::ends_travel<any_model<
   /// The codec of gradients in words; nothing where they travel as they are.
   [[nodiscard]] std::string gradient_words() const { return ranks_->size() > 1 ? coding_.words() : std::string(); }
 
+  /// How the gradient of each arena entry travels.
+  struct gradient_way {
+    bool coded = false,  ///< in the codec
+        kept = false;    ///< what the codec leaves out is kept for the next step
+  };
+  [[nodiscard]] std::vector<gradient_way> gradient_ways() const;
   /// What a gradient codec itself keeps from one step to the next, by parameter; the same on every rank.
   struct codec_memory {
     std::map<std::string, std::vector<master_type>> values{};

@@ -298,7 +298,7 @@ template <class Codec> class coding_maker final : public gradient_coding::maker 
   }
   [[nodiscard]] bool two_halves() const noexcept override { return factored; }
   [[nodiscard]] bool error_feedback() const noexcept override { return o_.error_feedback; }
-  [[nodiscard]] bool codes(gradient_shape s, int ranks, index_t element, bool scattered) const override {
+  [[nodiscard]] bool codes(gradient_shape s, int ranks, index_t element, int shards) const override {
     if (s.size() == 0) return false;
     if constexpr (factored) {
       if (codec_.rank_of(s) == 0) return false;
@@ -306,12 +306,12 @@ template <class Codec> class coding_maker final : public gradient_coding::maker 
       if (message(s, element) < 0) return false;
     }
     return o_.even_if_it_does_not_pay ||
-           received(s, ranks, element) < share(ranks) / (scattered ? 2 : 1) * static_cast<double>(s.size() * element);
+           received(s, ranks, element) < dense_share(ranks, shards) * static_cast<double>(s.size() * element);
   }
   /// All-reduces are counted as rings, 2(p − 1)/p of the bytes; a gather brings the messages of p − 1 others.
   [[nodiscard]] double received(gradient_shape s, int ranks, index_t element) const override {
     if constexpr (factored)
-      return share(ranks) * static_cast<double>((codec_.rank_of(s) * (s.rows + s.columns) + 1) * element);
+      return dense_share(ranks, 1) * static_cast<double>((codec_.rank_of(s) * (s.rows + s.columns) + 1) * element);
     else return static_cast<double>(ranks - 1) * static_cast<double>(8 + message(s, element));
   }
   [[nodiscard]] std::unique_ptr<coded_sum<float>> make(comm::communicator& a, comm::communicator* b,
@@ -324,7 +324,6 @@ template <class Codec> class coding_maker final : public gradient_coding::maker 
   }
 
  private:
-  [[nodiscard]] static double share(int ranks) noexcept { return 2.0 * (ranks - 1) / ranks; }
   [[nodiscard]] index_t message(gradient_shape s, index_t element) const {
     return element == 4 ? codec_.template bytes<float>(s) : codec_.template bytes<double>(s);
   }

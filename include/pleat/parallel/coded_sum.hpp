@@ -26,6 +26,14 @@ struct gradient_shape {
   [[nodiscard]] constexpr index_t size() const noexcept { return rows * columns; }
 };
 
+/// What a rank receives of a gradient that is summed densely, as a share of its size: 2(p − 1)/p by a ring all-reduce
+/// over p ranks. Where s of them divide a copy of the sum (state stage 1), (s − 1)/s scattered among those, and of the
+/// piece 2(r − 1)/r from the r = p/s twins in other groups.
+[[nodiscard]] constexpr double dense_share(int ranks, int shards) noexcept {
+  double const s = shards, r = static_cast<double>(ranks) / shards;
+  return (s - 1) / s + 2 * (r - 1) / r / s;
+}
+
 /// A parameter of a bucket as a codec sees it.
 struct coded_part {
   index_t begin = 0;  ///< first element, in the bucket
@@ -78,13 +86,12 @@ class gradient_coding {
   [[nodiscard]] bool two_halves() const noexcept { return maker_ && maker_->two_halves(); }
   /// Whether ranks keep what they did not send.
   [[nodiscard]] bool error_feedback() const noexcept { return maker_ && maker_->error_feedback(); }
-  /// Whether a gradient of this shape is to travel in the codec. \param scattered a dense sum would bring every rank
-  /// its piece alone (state stage 1): half of the bytes
-  [[nodiscard]] bool codes(gradient_shape s, int ranks, index_t element_bytes, bool scattered = false) const {
-    return maker_ && maker_->codes(s, ranks, element_bytes, scattered);
+  /// Whether a gradient of this shape is to travel in the codec. \param shards ranks that divide a copy of the sum
+  /// (state stage 1): a dense sum would bring every rank its piece alone
+  [[nodiscard]] bool codes(gradient_shape s, int ranks, index_t element_bytes, int shards = 1) const {
+    return maker_ && maker_->codes(s, ranks, element_bytes, shards);
   }
-  /// Bytes that a rank receives of a coded gradient per step; a dense one costs 2(p − 1)/p of its size, or (p − 1)/p
-  /// where it is scattered.
+  /// Bytes that a rank receives of a coded gradient per step. \see dense_share
   [[nodiscard]] double received(gradient_shape s, int ranks, index_t element_bytes) const {
     return maker_->received(s, ranks, element_bytes);
   }
@@ -101,7 +108,7 @@ class gradient_coding {
     [[nodiscard]] virtual std::string words() const = 0;
     [[nodiscard]] virtual bool two_halves() const noexcept = 0;
     [[nodiscard]] virtual bool error_feedback() const noexcept = 0;
-    [[nodiscard]] virtual bool codes(gradient_shape, int ranks, index_t element_bytes, bool scattered) const = 0;
+    [[nodiscard]] virtual bool codes(gradient_shape, int ranks, index_t element_bytes, int shards) const = 0;
     [[nodiscard]] virtual double received(gradient_shape, int ranks, index_t element_bytes) const = 0;
     [[nodiscard]] virtual std::unique_ptr<coded_sum<float>> make(comm::communicator&, comm::communicator*,
                                                                  std::vector<coded_part>, float) const = 0;
@@ -126,7 +133,7 @@ PLEAT_ONCE [[nodiscard]] inline std::vector<coded_part> parts_of_bucket(std::vec
                                                                         nn::state_layout const& layout, std::size_t b,
                                                                         gradient_coding const& coding, int ranks,
                                                                         index_t tensor_ranks, index_t element_bytes) {
-  bool const scattered = layout.stage() > 0 && !layout.replicated(b);
+  int const shards = layout.replicated(b) ? 1 : layout.shards();
   std::vector<coded_part> parts;
   for (std::size_t i = 0; i < entries.size(); ++i) {
     auto const& e = entries[i];
@@ -138,7 +145,7 @@ PLEAT_ONCE [[nodiscard]] inline std::vector<coded_part> parts_of_bucket(std::vec
                  random::hash(e.name),
                  e.kind != nn::parameter_kind::statistic && e.name != nn::loss_entry};
     p.coded = p.trainable && ranks > 1 && is_of_one_rank(e, tensor_ranks) &&
-              coding.codes(p.shape, ranks, element_bytes, scattered);
+              coding.codes(p.shape, ranks, element_bytes, shards);
     parts.push_back(p);
   }
   return parts;

@@ -62,15 +62,17 @@ template <class T, class Space> class gradient_exchange final : public nn::pass_
   /// other axes, too
   /// \param coding what gradients travel in; state stages 0 and 1 only \see demand_codable
   /// \param trace null, or what shows each bucket from its start to its end; must outlive this
+  /// \param part which rank of the tensor axis this is
   gradient_exchange(context<Space>& where, shard_group const& ranks, arena_type& arena, plan::plan const& p,
-                    bool hybrid = false, gradient_coding const& coding = {}, step_trace* trace = nullptr)
+                    bool hybrid = false, gradient_coding const& coding = {}, step_trace* trace = nullptr, int part = 0)
       : where_(&where),
         ranks_(&ranks),
         arena_(&arena),
         trace_(trace),
         overlap_(p.overlap),
         pooled_(arena.pooled()),
-        hybrid_(hybrid) {
+        hybrid_(hybrid),
+        part_(part) {
     auto const& layout = arena.layout();
     auto const n = buckets().size();
     std::vector<index_range> exact;
@@ -387,12 +389,16 @@ template <class T, class Space> class gradient_exchange final : public nn::pass_
     about(b, [&] { sums_[b].start(slots_read_, out); });
   }
 
-  /// To the first slot that this rank gives to the sum.
+  /// To the first slot that this rank gives to the sum. What every rank of the tensor axis has an addend of is summed
+  /// over that axis afterwards: one of them adds what all of them have.
   [[gnu::cold]] void add_unsent(std::size_t b) {
     bucket const& k = buckets()[b];
     auto const first = unsent_.begin() + k.begin, last = unsent_.begin() + k.end;
     if (share_->root_slots().empty() || std::all_of(first, last, [](value_type e) { return e == value_type(0); }))
       return;
+    for (std::size_t i = first_entry_[b]; part_ > 0 && i < first_entry_[b] + static_cast<std::size_t>(k.entries); ++i)
+      if (auto const& e = arena_->entries()[i]; e.use.addend)
+        std::fill(unsent_.begin() + e.begin, unsent_.begin() + e.end, value_type(0));
     auto const e = tensor<value_type, Space>::allocate(*where_, {k.size()});
     copy_from_host(*where_, static_cast<value_type const*>(unsent_.data() + k.begin), e);
     value_type* const g = at(b, share_->root_slots().front());
@@ -514,6 +520,7 @@ template <class T, class Space> class gradient_exchange final : public nn::pass_
   step_trace* trace_;
   bool overlap_, pooled_, hybrid_, agreed_ = false, go_on_ = false, last_ = true, closed_ = true, arriving_ = false,
                                    lost_ = false;
+  int part_;
   std::vector<char> done_;                // entry → gradient complete
   std::vector<int> waiting_;              // bucket → entries not complete
   std::vector<std::size_t> first_entry_;  // bucket → its first entry

@@ -125,7 +125,9 @@ template <class T, class Space>
     if (!reasons.empty())
       point.remark = "passed over a damaged checkpoint (" + reasons + "); going on from '" + path + "', step " +
                      std::to_string(point.step);
-    if (auto const words = detail::words_of_residuals(m, c, data.residual_ranks); !words.empty())
+    if (auto const words = detail::words_of_residuals(m, c, data.residual_ranks,
+                                                      detail::changed_gradients(m, c, data.residual, data.codec));
+        !words.empty())
       point.remark += (point.remark.empty() ? "" : "; ") + words;
     if (auto const words = detail::words_of_kept_forms(m, c); !words.empty())
       point.remark += (point.remark.empty() ? "" : "; ") + words;

@@ -5,12 +5,17 @@
 /// differs in what may differ.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
+#include <cstdint>
 #include <cstring>
 #include <set>
 #include <string>
+#include <vector>
 
 #include <pleat/comm/attempt.hpp>
+#include <pleat/comm/communicator.hpp>
+#include <pleat/io/safetensors.hpp>
 #include <pleat/nn/optimizer.hpp>
 #include <pleat/parallel/any_model.hpp>
 #include <pleat/plan/plan.hpp>
@@ -122,13 +127,64 @@ template <class T, class Space>
   });
 }
 
+/// Gradients of which something that was kept does not stay what it was.
+struct gradient_changes {
+  index_t added = 0;  ///< what was not sent goes out with the next step's: here nothing is kept of them
+  index_t anew = 0;   ///< what the codec itself had is left out: it begins anew
+};
+/// Collective. \param residual of this rank, flat; may be empty \param memory what this rank's codec goes on with
+template <class T, class Space>
+[[nodiscard, gnu::cold]] gradient_changes changed_gradients(
+    parallel::any_model<T, Space> const& m, opened_checkpoint const& c, std::vector<nn::master_t<T>> const& residual,
+    typename parallel::any_model<T, Space>::codec_memory const& memory) {
+  enum : std::int32_t { added, kept, width };
+  auto const ways = m.gradient_ways();
+  std::vector<std::int32_t> found;
+  nn::for_each_parameter(m.any_net(), [&](nn::parameter const& w) {
+    found.insert(found.end(), width, 0);
+    int const id = is_stored(w) && !w.absent ? m.arena().find(w.name) : -1;
+    if (id < 0) return;
+    auto* const here = found.data() + found.size() - width;
+    auto const& e = m.arena().entries()[static_cast<std::size_t>(id)];
+    auto const way = ways[static_cast<std::size_t>(id)];
+    here[added] = !way.kept && !residual.empty() &&
+                  std::any_of(residual.begin() + e.begin, residual.begin() + e.end, [](auto x) { return x != 0; });
+    here[kept] = way.coded && memory.values.contains(w.name);
+  });
+  if (!found.empty()) m.all_ranks().all_reduce(found, comm::reduction::max);
+  auto const* const there = c.group(codec_group);
+  gradient_changes all;
+  std::size_t number = 0;
+  nn::for_each_parameter(m.any_net(), [&](nn::parameter const& w) {
+    auto const* const all_of_it = found.data() + number;
+    number += width;
+    all.added += all_of_it[added];
+    all.anew +=
+        there && !all_of_it[kept] && std::any_of(there->entries().begin(), there->entries().end(), [&](auto const& e) {
+          return e.name == w.name || (e.name.starts_with(w.name + "[") && e.name.ends_with("]"));
+        });
+  });
+  return all;
+}
+
 /// What is said where gradients travel otherwise than when the checkpoint was saved; empty if they do not.
 template <class T, class Space>
 [[nodiscard]] std::string words_of_residuals(parallel::any_model<T, Space> const& m, opened_checkpoint const& c,
-                                             index_t ranks) {
+                                             index_t ranks, gradient_changes const& changes) {
   std::string const there = c.words("gradient_codec"), here = m.gradient_words();
   index_t const now = m.ranks().size();
-  if (ranks == 0 || (there == here && ranks == now)) return {};
+  auto const of = [](index_t n) { return std::to_string(n) + (n == 1 ? " gradient" : " gradients"); };
+  std::string more;
+  if (changes.added > 0 && !here.empty())
+    more = "what was not sent of " + of(changes.added) + ", of which nothing is kept here, is added to the next step's";
+  if (changes.anew > 0)
+    more += (more.empty() ? "" : "; ") +
+            ("what " + there + " kept of " + of(changes.anew) + " from step to step is left out, for " +
+             (there == here ? "their weights are cut or travel otherwise here"
+                            : "they travel as " + (here.empty() ? "they are" : here)) +
+             ": it begins anew");
+  if (ranks == 0 || (there == here && ranks == now)) return more;
+  if (!more.empty()) more = "; " + more;
   std::string all =
       "what " + std::to_string(ranks) + (ranks == 1 ? " rank" : " ranks") + " had not sent of the gradients ";
   all += here.empty() ? "is added to those of the next step"
@@ -136,7 +192,7 @@ template <class T, class Space>
   if (there != here)
     all += " (they travelled as " + (there.empty() ? std::string("they are") : there) + ", now as " +
            (here.empty() ? std::string("they are") : here) + ")";
-  return all;
+  return all + more;
 }
 
 }  // namespace pleat::run::detail

@@ -23,6 +23,17 @@ template <class T, class Space> void any_model<T, Space>::set_gradient_residual(
   if (exchange_) exchange_->set_residual(flat);
   else first_residual_ = std::move(flat);
 }
+template <class T, class Space> auto any_model<T, Space>::gradient_ways() const -> std::vector<gradient_way> {
+  auto const& entries = arena_->entries();
+  std::vector<gradient_way> ways(entries.size());
+  for (std::size_t b = 0; b < arena_->layout().buckets().size(); ++b)
+    for (auto const& p : parts_of_bucket(entries, arena_->layout(), b, coding_, ranks_->size(), plan_.tensor_ranks,
+                                         static_cast<index_t>(sizeof(master_type))))
+      for (std::size_t i = 0; p.coded && i < entries.size(); ++i)
+        if (entries[i].begin == arena_->layout().buckets()[b].begin + p.begin && entries[i].end > entries[i].begin)
+          ways[i] = {true, coding_.error_feedback()};
+  return ways;
+}
 template <class T, class Space> auto any_model<T, Space>::gradient_codec_memory() const -> codec_memory {
   if (!exchange_) return first_memory_;
   receive_gradients();

@@ -18,8 +18,8 @@ template <class T, class Space> void any_model<T, Space>::zero_grad(index_t batc
   micro_ = 0;
   if (!exchange_) {
     arena_->reserve_gradients(*network_, share_->slots(), plan::whole_gradients(plan_));
-    exchange_ =
-        std::make_unique<exchange_type>(*context_, *group_, *arena_, plan_, place_.hybrid, coding_, trace_.get());
+    exchange_ = std::make_unique<exchange_type>(*context_, *group_, *arena_, plan_, place_.hybrid, coding_,
+                                                trace_.get(), parts().rank());
     if (!first_residual_.empty()) exchange_->set_residual(std::exchange(first_residual_, {}));
     if (!first_memory_.values.empty()) set_gradient_codec_memory(std::exchange(first_memory_, {}));
   }
