@@ -5,6 +5,8 @@
 #include <pleat/codec/blocks.hpp>
 #include <pleat/codec/int8.hpp>
 #include <pleat/compute/instances.hpp>  // kernels compiled once, in pleat::kernels
+#include <pleat/nn/conv2d.hpp>
+#include <pleat/nn/linear.hpp>
 
 #include <catch2/catch_template_test_macros.hpp>
 #include <catch2/catch_test_macros.hpp>
@@ -13,6 +15,7 @@
 #include <catch2/matchers/catch_matchers_string.hpp>
 
 #include <codec/codec_support.hpp>
+#include <nn/nn_support.hpp>
 
 #include <cmath>
 #include <cstdint>
@@ -284,6 +287,107 @@ TEST_CASE(
                        MessageMatches(ContainsSubstring("the parts have steps of their own")));
 }
 
+TEST_CASE("with a scale for its inputs a product is that of the int8 weight that it becomes, bit for bit") {
+  auto c = make_context();
+  using int8 = codec::int8<float>;
+  index_t const m = 5;
+  for (bool const learned : {false, true}) {
+    for (extents const& shape : {extents{5, 7}, extents{40, 300}, extents{3, 4, 3, 3}}) {
+      CAPTURE(learned, shape.to_string());
+      encoded<fake> w(c, shape, numbers(shape.size(), 60));
+      if (learned) fake::set_steps(c, shape, std::vector<float>(static_cast<std::size_t>(shape[0]), 0.006f), w.storage);
+      fake::set_input_range(w.storage, 0.75f);  // a quarter of the inputs is cut
+      int8::storage<space> stored;
+      REQUIRE(fake::convert<int8>(c, shape, w.storage, stored));
+      CHECK(stored.input_scale == w.storage.input_scale);
+      index_t const inputs = shape.rank() == 2 ? shape[1] : 4 * 6 * 7,
+                    outputs = shape.rank() == 2 ? shape[0] : 3 * 4 * 5;
+      auto const x = numbers(m * inputs, 61), bias = numbers(shape[0], 62);
+      std::vector<float> y(static_cast<std::size_t>(m * outputs)), expected(y);
+      if (shape.rank() == 2) {
+        pleat::compute::epilogue<float> const after{.bias = bias.data(), .act = pleat::compute::activation::relu};
+        fake::apply(c, shape, w.storage, m, x.data(), y.data(), after);
+        int8::apply(c, shape, stored, m, x.data(), expected.data(), after);
+      } else {
+        pleat::compute::conv2d_shape const g{
+            .batch = m, .in_channels = 4, .height = 6, .width = 7, .out_channels = 3, .kernel_h = 3, .kernel_w = 3};
+        fake::convolve(c, g, w.storage, x.data(), bias.data(), y.data(), pleat::compute::activation::none);
+        int8::convolve(c, g, stored, x.data(), bias.data(), expected.data(), pleat::compute::activation::none);
+      }
+      CHECK(pleat::test::same_bits(y, expected));
+      CHECK(std::any_of(y.begin(), y.end(), [](float v) { return v != 0; }));
+    }
+  }
+}
+
+// With rounding frozen, ŵ and x̂ are w and x and a constant each, so the gradients are those of a product of ŵ and x̂;
+// and constants alone for what is cut.
+TEST_CASE(
+    "straight-through for inputs: gradients of layers are a dense layer's at the rounded numbers; cut inputs get "
+    "none") {
+  namespace nn = pleat::nn;
+  using forms = codec::forms<codec::dense<float>, fake>;
+  auto c = make_context();
+  index_t const m = 6;
+  auto const check = [&](auto layer, auto plain, extents const& in, bool relu_before) {
+    pleat::test::trained a(c, std::move(layer)), b(c, std::move(plain));
+    auto& w = const_cast<std::remove_cvref_t<decltype(a.net.weight())>&>(a.net.weight());
+    auto& s = w.storage_of(codec::form_tag<fake>{});
+    fake::set_steps(c, w.shape, std::vector<float>(static_cast<std::size_t>(w.shape[0]), 0.002f), s);
+    fake::set_input_range(s, 0.75f);
+    w.template use_form<fake>();
+    std::vector<float> hat(static_cast<std::size_t>(w.size()));
+    w.decode(c, hat.data());
+    b.set("a.weight", hat);
+    auto const x = numbers(in.size(), 70);
+    float const scale = s.input_scale;
+    std::vector<float> rounded, cut;
+    for (float const v : x) {
+      rounded.push_back(scale * std::nearbyint(std::clamp(v / scale, -127.0f, 127.0f)));
+      cut.push_back(std::abs(v / scale) > 127 ? 1.0f : 0.0f);
+    }
+    auto const all = pleat::test::whole(m);
+    auto const dy = numbers(a.net.shape(in).size(), 71);
+    auto const walk = [&](auto& t, std::vector<float> const& input, bool mask) {
+      auto const p = t.pass({&all, 1}, m);
+      t.begin();
+      auto out = t.net.forward(p, pleat::test::from_host(c, input, in));
+      auto const gradient = pleat::test::from_host(c, dy, out.y.shape());
+      pleat::tensor<float, space> dx;
+      if constexpr (requires { t.net.backward_input(p, out.saved, gradient, true); })
+        dx = t.net.backward_input(p, out.saved, gradient, mask);
+      else dx = t.net.backward_input(p, out.saved, gradient);
+      t.net.backward_weight(p, out.saved);
+      return pleat::test::to_host(c, dx);
+    };
+    auto const dx = walk(a, x, relu_before);
+    auto expected = walk(b, rounded, false);
+    int without = 0;
+    for (std::size_t i = 0; i < expected.size(); ++i) {
+      bool const none = cut[i] > 0 || (relu_before && !(x[i] > 0));
+      without += cut[i] > 0;
+      CHECK(dx[i] == (none ? 0.0f : expected[i]));
+    }
+    CHECK((without > 4 && without < static_cast<int>(x.size()) / 2));
+    CHECK(pleat::test::same_bits(a.gradients(), b.gradients()));
+  };
+  for (bool const relu : {false, true})
+    check(nn::linear<forms, space>("a", 20, 7), nn::linear<codec::forms<codec::dense<float>>, space>("a", 20, 7),
+          {m, 20}, relu);
+  check(nn::conv2d<forms, space>("a", 3, 4, 3), nn::conv2d<codec::forms<codec::dense<float>>, space>("a", 3, 4, 3),
+        {m, 3, 6, 5}, false);
+  std::vector<float> const odd{0.5f, std::numeric_limits<float>::infinity(), std::numeric_limits<float>::quiet_NaN()};
+  encoded<fake> w(c, {1, 3}, {1, 1, 1});
+  fake::set_input_range(w.storage, 1);
+  std::vector<float> out(3);
+  fake::round_inputs(c, w.storage, 3, odd.data(), out.data());
+  CHECK(out[0] == w.storage.input_scale * 64);
+  CHECK((std::isnan(out[1]) && std::isnan(out[2])));
+  w.storage.grid = codec::grid_of<codec::int4<float, 32>>();
+  CHECK_THROWS_MATCHES(fake::set_input_range(w.storage, 1), pleat::error,
+                       MessageMatches(ContainsSubstring("static activations are for those of int8")));
+}
+
 TEST_CASE("a copy of a weight keeps its steps when the other's move") {
   auto c = make_context();
   extents const shape{2, 8};
@@ -302,7 +406,31 @@ TEST_CASE("the file holds floats, grid, steps and mask; nonsense is refused") {
   encoded<fake> w(c, shape, values), back(shape);
   w.storage.grid = codec::grid_of<codec::int4<float, 64>>();
   fake::set_steps(c, shape, {0.125f, 0.25f, 0.5f}, w.storage);
+  auto with_inputs = encoded<fake>(c, shape, values);
+  fake::set_input_range(with_inputs.storage, 2);
+  auto const said = fake::to_file(c, shape, with_inputs.storage);
+  CHECK(bytes_of_parts(said) == fake::bytes(shape, with_inputs.storage));
+  fake::from_file(c, shape, said, back.storage);
+  CHECK(back.storage.input_scale == 2.0f / 127.0f);
+  pleat::index_box box(shape);
+  box[1] = {0, 32};
+  fake::set_steps(c, shape, {0.125f, 0.25f, 0.5f}, with_inputs.storage);
+  auto part = fake::slice(c, shape, with_inputs.storage, box);
+  CHECK(part.input_scale == 2.0f / 127.0f);
+  std::vector<float> some(96);
+  part.attach(some.data());
+  std::vector<codec::weight_piece> pieces(2, {box.shape(), fake::to_file(c, box.shape(), part)});
+  CHECK(bytes_of_parts(fake::join(shape, 1, pieces)) == bytes_of_parts(fake::to_file(c, shape, with_inputs.storage)));
+  fake::set_input_range(part, 3);
+  pieces[1].parts = fake::to_file(c, box.shape(), part);
+  CHECK_THROWS_MATCHES(fake::join(shape, 1, pieces), pleat::error,
+                       MessageMatches(ContainsSubstring("the parts have scales of activations of their own")));
   auto parts = fake::to_file(c, shape, w.storage);
+  parts.push_back({".input_scale", pleat::dtype::f32, {1}, said[2].bytes});
+  CHECK_THROWS_MATCHES(fake::from_file(c, shape, parts, back.storage), pleat::error,
+                       MessageMatches(ContainsSubstring("the scale of the activations is 0.01574") &&
+                                      ContainsSubstring("beside the codes of int8")));
+  parts.pop_back();
   CHECK(bytes_of_parts(parts) == fake::bytes(shape, w.storage));
   fake::from_file(c, shape, parts, back.storage);
   CHECK(back.storage.grid == w.storage.grid);

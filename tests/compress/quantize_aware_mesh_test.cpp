@@ -137,11 +137,18 @@ TEST_CASE("mesh: training with codes on pipelines and under every stage of shard
            (compress::quantize_aware<int8>{.train = compress::fine_tune(train, quiet(2)), .step_rate = 1e-2} |
             compress::quantize<int8>{});
   };
-  auto const whole = file_over({}, [&](pleat::world& w) { return trained(w, {}); });
+  auto const rounded = [&](pleat::world& w, mesh const& l) {
+    return build_on(w, l) | compress::quantize_aware<int8>{
+                                .train = compress::fine_tune(train, quiet(1)),
+                                .activations = compress::static_activations{.data = compress::calibration(train, 31)}};
+  };
+  auto const whole = file_over({}, [&](pleat::world& w) { return trained(w, {}); }),
+             with_inputs = file_over({}, [&](pleat::world& w) { return rounded(w, {}); });
   for (mesh const& l :
        {mesh{3, 1, 1, 0}, {1, 1, 2, 0}, {1, 1, 3, 0}, {2, 1, 1, 1}, {3, 1, 1, 2}, {4, 1, 1, 3}, {2, 1, 2, 3}}) {
     CAPTURE(l.data, l.tensor, l.stages, l.state);
     CHECK((file_over(l, [&](pleat::world& w) { return trained(w, l); }) == whole));
+    if (l.state != 1) CHECK((file_over(l, [&](pleat::world& w) { return rounded(w, l); }) == with_inputs));
   }
   // Pieces that end in the middle of rows.
   static_assert(compress::detail::takes_shards<compress::quantize_aware<int8>> &&
@@ -195,7 +202,10 @@ TEST_CASE("mesh: rows that are shared out train with the bits of the uncut layer
   auto const trained = [&](pleat::world& w, mesh const& l) {
     auto net = nn::sequential(nn::linear("fc", 20, 8), nn::relu(), nn::linear("last", 8, 4));
     return par::build(par::tensor_parallel(std::move(net), {par::column("fc.*")}), plan_of(l), w, {.seed = 3}) |
-           (compress::quantize_aware<int8>{.train = compress::fine_tune(train, quiet(4)), .step_rate = 1e-2} |
+           (compress::quantize_aware<int8>{
+                .train = compress::fine_tune(train, quiet(4)),
+                .activations = compress::static_activations{.data = compress::calibration(train)},
+                .step_rate = 1e-2} |
             compress::quantize<int8>{});
   };
   auto const whole = file_over({}, [&](pleat::world& w) { return trained(w, {}); });

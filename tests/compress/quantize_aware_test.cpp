@@ -18,6 +18,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <numeric>
 #include <string>
 
 namespace {
@@ -63,6 +64,61 @@ TEST_CASE("training with codes, then storing them: exactly the values trained wi
   for (std::size_t p = 0; p < a.size(); ++p) CHECK(a[p].values == b[p].values);
 }
 
+/// A model's answers to some samples.
+template <class Net> std::vector<float> answers(pleat::parallel::model<Net> const& m, pleat::io::dataset const& d) {
+  pleat::run::batch_loader<float, Kokkos::DefaultExecutionSpace> loader(d);
+  std::vector<index_t> all(static_cast<std::size_t>(d.size));
+  std::iota(all.begin(), all.end(), index_t{0});
+  auto const y = m.predict(loader.load(m.context(), all).x);
+  std::vector<float> out(static_cast<std::size_t>(y.size()));
+  pleat::copy_to_host(m.context(), y, out.data());
+  return out;
+}
+template <class Net> std::vector<float> input_scales(pleat::parallel::model<Net> const& m) {
+  std::vector<float> all;
+  pleat::nn::for_each_parameter(m.net(), [&](auto const& w) {
+    w.visit([&](auto, auto const& s) {
+      if constexpr (requires { s.input_scale; }) all.push_back(s.input_scale);
+    });
+  });
+  return all;
+}
+
+TEST_CASE("activations trained with are those that run: the stored network answers with the same bits") {
+  auto w = alone();
+  auto const train = data(64), test = data(40);
+  compress::static_activations const seen{.data = compress::calibration(train), .observer = compress::percentile{99}};
+  auto const begun = build(w) | compress::quantize_aware<int8>{.activations = seen};
+  auto const trained =
+      build(w) | compress::quantize_aware<int8>{.train = compress::fine_tune(train, quiet(3)), .activations = seen};
+  auto const scales = input_scales(trained);
+  CHECK(input_scales(begun) == scales);
+  REQUIRE(scales.size() == 3);
+  CHECK(std::all_of(scales.begin(), scales.end(), [](float s) { return s > 0; }));
+  auto const stored = trained | compress::quantize<int8>{};
+  CHECK(values_of(stored)[0].form == "int8");
+  CHECK(input_scales(stored) == scales);
+  CHECK(answers(stored, test) == answers(trained, test));
+  CHECK(answers(stored, test) != answers(begun, test));
+  // without rounded inputs the answers are others
+  auto const floats = build(w) | compress::quantize_aware<int8>{.train = compress::fine_tune(train, quiet(3))};
+  CHECK(input_scales(floats) == std::vector<float>{0, 0, 0});
+  CHECK(answers(floats | compress::quantize<int8>{}, test) != answers(floats, test));
+  // static activations asked for once more are those trained with
+  std::string said;
+  auto const again = trained | compress::quantize<int8>{
+                                   .activations = compress::static_activations{.data = compress::calibration(test)},
+                                   .on_note = [&](std::string_view line) { said += line; }};
+  CHECK(input_scales(again) == scales);
+  CHECK_THAT(said, ContainsSubstring("the inputs of 'fc1.weight', 'fc2.weight', 'fc3.weight' keep the scale that they "
+                                     "were trained with"));
+  auto const image = pleat::run::file_image(trained);
+  auto copy = build(w) | compress::quantize_aware<int8>{};
+  pleat::run::load(copy, pleat::io::safetensors_file(image, "memory"));
+  CHECK((pleat::run::file_image(copy) == image));
+  CHECK(answers(copy, test) == answers(trained, test));
+}
+
 TEST_CASE(
     "training with codes is interrupted and resumed: the same bytes as without, under either rule; the best epoch has "
     "its own steps") {
@@ -75,10 +131,9 @@ TEST_CASE(
       options.optimizer = pleat::nn::adamw{.learning_rate = 0.02};
       if (best) options.validation = &judge, options.keep_best = true;
       auto const run_with = [&](auto const& o) {
-        return pleat::run::file_image(
-            build(w) |
-            (compress::prune{.sparsity = 0.3} |
-             compress::quantize_aware<int8>{.train = compress::fine_tune(train, o), .steps = rule, .step_rate = 1e-2}));
+        compress::quantize_aware<int8> t{.train = compress::fine_tune(train, o), .steps = rule, .step_rate = 1e-2};
+        if (best) t.activations = compress::static_activations{.data = compress::calibration(train, 20)};
+        return pleat::run::file_image(build(w) | (compress::prune{.sparsity = 0.3} | t));
       };
       auto const whole = run_with(options);
       auto stopped = options;
@@ -156,12 +211,7 @@ TEST_CASE("trained with codes of 4 bits, the loss falls below that of rounding a
   // Distance between a model's answers and the labels: the mean of 1 − (own score − best other), clipped, over the
   // samples.
   auto const hinge = [&](auto const& m) {
-    pleat::run::batch_loader<float, Kokkos::DefaultExecutionSpace> loader(train);
-    std::vector<index_t> all(256);
-    std::iota(all.begin(), all.end(), index_t{0});
-    auto const y = m.predict(loader.load(m.context(), all).x);
-    std::vector<float> h(static_cast<std::size_t>(y.size()));
-    pleat::copy_to_host(m.context(), y, h.data());
+    auto const h = answers(m, train);
     double sum = 0;
     for (std::size_t i = 0; i < 256; ++i) {
       auto const label = static_cast<std::size_t>(train.labels[i]);
@@ -177,7 +227,7 @@ TEST_CASE("trained with codes of 4 bits, the loss falls below that of rounding a
 
 TEST_CASE("the same bytes on any number of ranks") {
   auto const train = data(64);
-  std::vector<std::byte> one;
+  std::vector<std::byte> one, rounded;
   for (int const ranks : {1, 2, 3, 4}) {
     std::vector<std::vector<std::byte>> images(static_cast<std::size_t>(ranks));
     pleat::comm::run_local(ranks, [&](pleat::comm::communicator c) {
@@ -189,6 +239,16 @@ TEST_CASE("the same bytes on any number of ranks") {
     });
     if (ranks == 1) one = images[0];
     for (auto const& image : images) CHECK((image == one));
+    pleat::comm::run_local(ranks, [&](pleat::comm::communicator c) {
+      auto const rank = static_cast<std::size_t>(c.rank());
+      pleat::world w(std::move(c), 1);
+      images[rank] = pleat::run::file_image(
+          build(w) | compress::quantize_aware<int8>{
+                         .train = compress::fine_tune(train, quiet(2)),
+                         .activations = compress::static_activations{.data = compress::calibration(train, 37)}});
+    });
+    if (ranks == 1) rounded = images[0];
+    for (auto const& image : images) CHECK((image == rounded));
   }
 }
 
@@ -260,6 +320,7 @@ TEST_CASE("a trained model with fake-quantized weights is saved and loaded as it
 TEST_CASE("bad input: groups that do not divide, NaN by name, a rate that is none") {
   auto w = alone();
   auto model = wide(w);
+  auto const train = data(8);
   std::string said;
   CHECK_THROWS_MATCHES(model | compress::quantize_aware<int4>{}, pleat::error,
                        MessageMatches(ContainsSubstring(
@@ -268,6 +329,14 @@ TEST_CASE("bad input: groups that do not divide, NaN by name, a rate that is non
                                                            .on_note = [&](std::string_view line) { said += line; }};
   CHECK_THAT(said, ContainsSubstring("compress::quantize_aware left 'fc1.weight' (20 columns"));
   CHECK(values_of(left)[0].form == "dense");
+  CHECK_THROWS_MATCHES((model | compress::quantize_aware<int8>{.activations = compress::static_activations{}}),
+                       pleat::error,
+                       MessageMatches(ContainsSubstring("compress::quantize_aware: the calibration set is empty")));
+  CHECK_THROWS_MATCHES(
+      (model |
+       compress::quantize_aware<int4>{.activations = compress::static_activations{.data = compress::calibration(train)},
+                                      .misfit = compress::misfit::ignore}),
+      pleat::error, MessageMatches(ContainsSubstring("the codes are those of 'int4_g32'")));
   CHECK_THROWS_MATCHES((model | compress::quantize_aware<int8>{.step_rate = 0}), pleat::error,
                        MessageMatches(ContainsSubstring("step_rate is the relative change")));
   auto values = values_of(model)[2].values;

@@ -7,100 +7,28 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
-#include <limits>
+#include <memory>
 #include <span>
 #include <string>
+#include <string_view>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
-#include <pleat/codec/detail/bits.hpp>
-#include <pleat/codec/detail/cut_bits.hpp>
+#include <pleat/codec/code_grid.hpp>
 #include <pleat/codec/detail/counted_sum.hpp>
+#include <pleat/codec/detail/fake_quantize.hpp>
+#include <pleat/codec/detail/fake_quantized_image.hpp>
 #include <pleat/codec/detail/host_bits.hpp>
-#include <pleat/codec/detail/parts.hpp>
 #include <pleat/codec/detail/put_code.hpp>
 #include <pleat/codec/detail/step_gradient.hpp>
+#include <pleat/codec/detail/watched_inputs.hpp>
+#include <pleat/codec/int8.hpp>
 #include <pleat/codec/learned_steps.hpp>
 #include <pleat/codec/masked.hpp>
 #include <pleat/compute/for_each.hpp>
-#include <pleat/compute/math.hpp>
 
 namespace pleat::codec {
-
-/// Which codes a quantizer has: integers from low to high times a step; one step per row (group = 0) or per `group`
-/// columns; a step may have to be a 16-bit float.
-struct code_grid {
-  std::int32_t low = -127, high = 127;
-  index_t group = 0;
-  bool half_steps = false;
-  friend bool operator==(code_grid const&, code_grid const&) = default;
-
-  [[nodiscard]] index_t columns_per_step(extents const& shape) const noexcept {
-    return group > 0 ? group : columns_of(shape);
-  }
-  [[nodiscard]] index_t steps(extents const& shape) const noexcept {
-    return group > 0 ? shape.size() / group : rows_of(shape);
-  }
-};
-
-/// The grid of a form that stores codes times steps: int8, int4<G>, q8_0, q4_0, q5_0.
-template <class F> [[nodiscard]] constexpr code_grid grid_of() {
-  if constexpr (requires { typename F::bits::format; }) {
-    using format = typename F::bits::format;
-    static_assert(!format::has_base && !format::multipliers,
-                  "pleat: quantization-aware training is for forms that store a code times one step per row or block: "
-                  "int8, int4, q8_0, q4_0, q5_0");
-    int const high = format::most - format::offset;
-    bool const lopsided = format::name == std::string_view("q4_0") || format::name == std::string_view("q5_0");
-    return {lopsided ? -format::offset : -high, high, format::block, true};
-  } else {
-    static_assert(F::name == std::string_view("int8"),
-                  "pleat: quantization-aware training is for forms that store a code times one step per row or block: "
-                  "int8, int4, q8_0, q4_0, q5_0");
-    return {};
-  }
-}
-
-namespace detail {
-
-/// Codes of one row or group; what is not wanted is null.
-struct fake_quantize_body {
-  index_t columns;
-  float const* w;
-  float const* steps;  ///< null: the largest magnitude decides
-  std::int32_t low, high;
-  bool half_steps;
-  float* out;  ///< step·code
-  std::int8_t* codes;
-  float* used;  ///< the step
-
-  PLEAT_INLINE static double code(float w, float step, std::int32_t low, std::int32_t high) {
-    double const q = nearbyint(static_cast<double>(w) / static_cast<double>(step));
-    return q < low ? low : q > high ? high : q;
-  }
-  PLEAT_INLINE void operator()(index_t i) const {
-    float const* const from = w + i * columns;
-    float step = 0;
-    if (steps != nullptr) {
-      step = steps[i];
-    } else {
-      for (index_t j = 0; j < columns; ++j) {
-        float const a = from[j] < 0 ? -from[j] : from[j];
-        step = a > step ? a : step;
-      }
-      step /= static_cast<float>(high);
-      if (half_steps) step = half_float(pleat::detail::half_bits(step));
-    }
-    if (used != nullptr) used[i] = step;
-    for (index_t j = 0; j < columns; ++j) {
-      double const q = step > 0 ? code(from[j], step, low, high) : 0.0;
-      if (codes != nullptr) codes[i * columns + j] = static_cast<std::int8_t>(q);
-      if (out != nullptr) out[i * columns + j] = step * static_cast<float>(q);
-    }
-  }
-};
-
-}  // namespace detail
 
 /// Floats in the arena, which the optimizer moves; every product takes ŵ = step·clamp(round(w/step), low, high)
 /// instead, so training sees what the codes will do. Gradients of ŵ are taken for those of w (straight-through);
@@ -114,8 +42,14 @@ struct fake_quantize_body {
 /// cut has one step, which every rank of the axis has; only a learned one can be, for no rank sees the largest
 /// magnitude of such a row.
 ///
-/// `convert` writes exactly the codes and steps of the last product into a form of the same grid. A file holds
-/// ".values" F32, ".grid" I32 [4], ".step" F32 if there are learned ones, and ".mask" U8 if there is one.
+/// Activations stay floats, or (int8's grid alone, once `set_input_range` has said so) are rounded by one static scale:
+/// a product is then int8's own, in integers, with the codes of the moment, so that training sees the very numbers that
+/// the stored weight will give. Straight-through there too: the gradient of the weight takes the rounded inputs
+/// (`round_inputs`), and inputs beyond ±127 steps get none (`mask_inputs`); layers call both.
+///
+/// `convert` writes exactly the codes and steps of the last product, and that scale, into a form of the same grid. A
+/// file holds ".values" F32, ".grid" I32 [4], ".step" F32 if there are learned ones, ".input_scale" F32 [1] if there is
+/// one, and ".mask" U8 if there is one.
 template <class T> struct fake_quantized {
   static_assert(std::is_same_v<T, float>,
                 "pleat: codec::fake_quantized trains float weights: say codec::fake_quantized<float>");
@@ -132,6 +66,9 @@ template <class T> struct fake_quantized {
     Kokkos::View<float*, memory_space> steps;  ///< learned ones; empty: the largest magnitudes decide
     learned_steps learned;                     ///< the same in double, and how they move; on the host
     typename masked<T>::template storage<Space>::bits_view bits;  ///< of what lives; empty: all
+    float input_scale = 0;                                        ///< of activations; 0: they are not rounded
+    /// while calibrating: counts the magnitudes of all activations that come by
+    std::shared_ptr<magnitude_histogram> watch;
     void attach(T* v) noexcept { values = v; }
     [[nodiscard]] std::uint8_t const* mask_bits() const noexcept { return bits.data(); }
   };
@@ -149,6 +86,8 @@ template <class T> struct fake_quantized {
   template <class Space>
   static void apply(context<Space>& c, extents const& shape, storage<Space> const& s, index_t m, T const* x, T* y,
                     compute::epilogue<T> const& after) {
+    if (s.watch) detail::watch_inputs(c, x, m * columns_of(shape), *s.watch);
+    if (rounds_inputs(s)) return int8<T>::apply(c, shape, as_int8(c, shape, s).storage, m, x, y, after);
     auto const w = decoded(c, shape, s);
     detail::apply_dense(c, shape, static_cast<T const*>(w.data()), m, x, y, after);
   }
@@ -161,6 +100,8 @@ template <class T> struct fake_quantized {
   template <class Space>
   static void convolve(context<Space>& c, compute::conv2d_shape const& g, storage<Space> const& s, T const* x,
                        T const* bias, T* y, compute::activation act) {
+    if (s.watch) detail::watch_inputs(c, x, g.batch * g.in_channels * g.height * g.width, *s.watch);
+    if (rounds_inputs(s)) return int8<T>::convolve(c, g, as_int8(c, kernel_shape(g), s).storage, x, bias, y, act);
     auto const w = decoded(c, kernel_shape(g), s);
     compute::conv2d_forward(c.space(), g, x, static_cast<T const*>(w.data()), bias, y, act);
   }
@@ -171,67 +112,60 @@ template <class T> struct fake_quantized {
     compute::conv2d_backward_input(c.space(), g, dy, static_cast<T const*>(w.data()), dx);
   }
 
+  /// Activations are rounded by the scale of this range from now on, as codec::int8 does with a static one; 0: they stay
+  /// floats. \throws error for a range that is negative, NaN or infinite, and for codes that are not int8's
+  template <class Space> static void set_input_range(storage<Space>& s, float amax) {
+    if (s.grid != code_grid{})
+      throw error{"codec::fake_quantized::set_input_range",
+                  "the codes are from " + std::to_string(s.grid.low) + " to " + std::to_string(s.grid.high) +
+                      ", and static activations are for those of int8",
+                  "Leave its activations as they come: block forms quantize them so"};
+    typename int8<T>::template storage<Space> q;
+    int8<T>::set_input_range(q, amax);
+    s.input_scale = q.input_scale;
+  }
+  template <class Space> [[nodiscard]] static bool rounds_inputs(storage<Space> const& s) noexcept {
+    return s.input_scale > 0;
+  }
+  /// The inputs as products take them: what the gradient of the weight is made of. \param x, out n elements
+  template <class Space>
+  static void round_inputs(context<Space>& c, storage<Space> const& s, index_t n, T const* x, T* out) {
+    compute::for_each(c.space(), n, detail::round_inputs_body{x, s.input_scale, out}, 3.0);
+  }
+  /// Zero for the gradients of inputs that were cut. \param x, dx n elements
+  template <class Space>
+  static void mask_inputs(context<Space>& c, storage<Space> const& s, index_t n, T const* x, T* dx) {
+    compute::for_each(c.space(), n, detail::mask_inputs_body{x, s.input_scale, dx}, 2.0);
+  }
+
   template <class Space> [[nodiscard]] static index_t bytes(extents const& shape, storage<Space> const& s) noexcept {
     return shape.size() * static_cast<index_t>(sizeof(T)) + 16 + static_cast<index_t>(s.steps.size()) * 4 +
-           static_cast<index_t>(s.bits.size());
+           (rounds_inputs(s) ? 4 : 0) + static_cast<index_t>(s.bits.size());
   }
   template <class Space>
   [[nodiscard]] static std::vector<file_tensor> to_file(context<Space>& c, extents const& shape,
                                                         storage<Space> const& s) {
-    std::vector<T> values(static_cast<std::size_t>(shape.size()));
-    copy_to_host(c, tensor<T, Space>::wrap(s.values, shape), values.data());
-    std::vector<std::int32_t> const grid{s.grid.low, s.grid.high, static_cast<std::int32_t>(s.grid.group),
-                                         s.grid.half_steps ? 1 : 0};
-    std::vector<file_tensor> parts{{".values", dtype::f32, shape, detail::bytes_of(std::span<T const>(values))},
-                                   {".grid", dtype::i32, {4}, detail::bytes_of(std::span<std::int32_t const>(grid))}};
-    if (s.steps.size() > 0) {
-      auto const steps = host_steps(c, s);
-      parts.push_back(
-          {".step", dtype::f32, {static_cast<index_t>(steps.size())}, detail::bytes_of(std::span<float const>(steps))});
-    }
-    if (s.bits.size() > 0) {
-      std::vector<std::uint8_t> bits(s.bits.size());
-      copy_to_host(c, tensor<std::uint8_t, Space>::wrap(s.bits.data(), {static_cast<index_t>(bits.size())}),
-                   bits.data());
-      parts.push_back({".mask",
-                       dtype::u8,
-                       {static_cast<index_t>(bits.size())},
-                       detail::bytes_of(std::span<std::uint8_t const>(bits))});
-    }
-    return parts;
+    detail::fake_quantized_image w{.values = std::vector<T>(static_cast<std::size_t>(shape.size())),
+                                   .grid = s.grid,
+                                   .steps = host_steps(c, s),
+                                   .input_scale = s.input_scale,
+                                   .bits = std::vector<std::uint8_t>(s.bits.size())};
+    copy_to_host(c, tensor<T, Space>::wrap(s.values, shape), w.values.data());
+    copy_to_host(c, tensor<std::uint8_t, Space>::wrap(s.bits.data(), {static_cast<index_t>(w.bits.size())}),
+                 w.bits.data());
+    return detail::write_fake_quantized(shape, w);
   }
   template <class Space>
   static void from_file(context<Space>& c, extents const& shape, std::span<file_tensor const> parts,
                         storage<Space>& s) {
-    constexpr char const* call = "codec::fake_quantized::from_file";
-    detail::demand_only(call, parts, {".values", ".grid", ".step", ".mask"});
-    auto const values = detail::values_of<T>(detail::demand_part(call, parts, ".values", dtype::f32, shape).bytes);
-    auto const g = detail::values_of<std::int32_t>(detail::demand_part(call, parts, ".grid", dtype::i32, {4}).bytes);
-    code_grid const grid{g[0], g[1], g[2], g[3] == 1};
-    if (g[0] < -128 || g[0] > 0 || g[1] < 1 || g[1] > 127 || g[2] < 0 || g[3] < 0 || g[3] > 1 ||
-        (g[2] > 0 && columns_of(shape) % g[2] != 0))
-      throw error{call,
-                  "the grid says codes from " + std::to_string(g[0]) + " to " + std::to_string(g[1]) +
-                      " by groups of " + std::to_string(g[2]) + " columns, which no weight of shape " +
-                      shape.to_string() + " has",
-                  remedy::copy_again};
+    auto const w = detail::read_fake_quantized(shape, parts);
     storage<Space> fresh;
     fresh.values = s.values;
-    fresh.grid = grid;
-    if (detail::find_part(parts, ".step"))
-      set_steps(
-          c, shape,
-          detail::values_of<float>(detail::demand_part(call, parts, ".step", dtype::f32, {grid.steps(shape)}).bytes),
-          fresh);
-    if (detail::find_part(parts, ".mask")) {
-      auto const bits = detail::values_of<std::uint8_t>(
-          detail::demand_part(call, parts, ".mask", dtype::u8, {detail::bit_bytes(shape.size())}).bytes);
-      detail::check_bits(call, bits, shape.size(), detail::count_bits(bits));
-      fresh.bits = decltype(fresh.bits)(Kokkos::view_alloc(Kokkos::WithoutInitializing, "pleat::mask"), bits.size());
-      copy_from_host(c, bits.data(),
-                     tensor<std::uint8_t, Space>::wrap(fresh.bits.data(), {static_cast<index_t>(bits.size())}));
-    }
-    copy_from_host(c, values.data(), tensor<T, Space>::wrap(fresh.values, shape));
+    fresh.grid = w.grid;
+    fresh.input_scale = w.input_scale;
+    if (detail::find_part(parts, ".step")) set_steps(c, shape, w.steps, fresh);
+    if (detail::find_part(parts, ".mask")) take_mask(c, w.bits, fresh);
+    copy_from_host(c, w.values.data(), tensor<T, Space>::wrap(fresh.values, shape));
     s = std::move(fresh);
   }
 
@@ -358,6 +292,7 @@ template <class T> struct fake_quantized {
                                             index_box const& part) {
     storage<Space> out;
     out.grid = s.grid;
+    out.input_scale = s.input_scale;
     if (s.bits.data()) {
       typename masked<T>::template storage<Space> m;
       m.bits = s.bits;
@@ -387,61 +322,10 @@ template <class T> struct fake_quantized {
   /// where they share a row's
   [[nodiscard]] static std::vector<file_tensor> join(extents const& shape, int dim,
                                                      std::span<weight_piece const> pieces) {
-    std::vector<std::vector<T>> values;
-    std::vector<std::vector<float>> steps;
-    std::vector<std::vector<std::uint8_t>> alive;
-    std::vector<std::byte> grid;
-    int with_steps = 0, with_mask = 0;
-    for (auto const& p : pieces) {
-      auto const* const g = detail::find_part(p.parts, ".grid");
-      auto const* const v = detail::find_part(p.parts, ".values");
-      auto const* const step = detail::find_part(p.parts, ".step");
-      auto const* const mask = detail::find_part(p.parts, ".mask");
-      if (!g || !v || (!values.empty() && g->bytes != grid)) detail::refuse_join(name, "a grid");
-      grid = g->bytes;
-      values.push_back(detail::values_of<T>(v->bytes));
-      with_steps += step != nullptr;
-      with_mask += mask != nullptr;
-      steps.push_back(step ? detail::values_of<float>(step->bytes) : std::vector<float>{});
-      auto const bits = mask ? detail::values_of<std::uint8_t>(mask->bytes) : std::vector<std::uint8_t>{};
-      auto& each = alive.emplace_back(mask ? values.back().size() : 0);
-      for (std::size_t i = 0; i < each.size(); ++i)
-        each[i] = detail::bit_at(bits.data(), static_cast<index_t>(i)) ? 1 : 0;
-    }
-    for (std::size_t i = 0; i < pieces.size(); ++i)  // a part of no elements has neither
-      if ((with_steps > 0 && steps[i].empty() && pieces[i].shape.size() > 0) ||
-          (with_mask > 0 && alive[i].empty() && pieces[i].shape.size() > 0))
-        detail::refuse_join(name, "steps or masks");
-    index_t const rows = rows_of(shape);
-    auto const all = detail::join_matrix(rows, dim, values);
-    std::vector<file_tensor> parts{{".values", dtype::f32, shape, detail::bytes_of(std::span<T const>(all))},
-                                   {".grid", dtype::i32, {4}, grid}};
-    if (with_steps > 0) {
-      auto const group = detail::values_of<std::int32_t>(grid)[2];
-      auto joined = steps.front();
-      if (dim == 0 || group > 0) joined = detail::join_matrix(rows, dim, steps);
-      else
-        for (auto const& s : steps)
-          if (s != joined) detail::refuse_join(name, "steps");
-      parts.push_back({".step",
-                       dtype::f32,
-                       {static_cast<index_t>(joined.size())},
-                       detail::bytes_of(std::span<float const>(joined))});
-    }
-    if (with_mask > 0) {
-      auto const each = detail::join_matrix(rows, dim, alive);
-      std::vector<std::uint8_t> bits(static_cast<std::size_t>(detail::bit_bytes(shape.size())), 0);
-      for (std::size_t i = 0; i < each.size(); ++i)
-        if (each[i]) bits[i / 8] = static_cast<std::uint8_t>(bits[i / 8] | (1u << i % 8));
-      parts.push_back({".mask",
-                       dtype::u8,
-                       {static_cast<index_t>(bits.size())},
-                       detail::bytes_of(std::span<std::uint8_t const>(bits))});
-    }
-    return parts;
+    return detail::join_fake_quantized(shape, dim, pieces);
   }
 
-  /// The codes and steps that products see, in a form of the same grid. \returns false, and nothing is written, if the
+  /// The codes and steps that products see, and the scale of their inputs, in a form of the same grid. \returns false, and nothing is written, if the
   /// grids differ
   template <class F, class Space>
   static bool convert(context<Space>& c, extents const& shape, storage<Space> const& s,
@@ -461,6 +345,7 @@ template <class T> struct fake_quantized {
       copy_to_host(c, steps_there, steps.data());
       if constexpr (requires { F::encode_codes(c, shape, codes, steps, to); }) {
         F::encode_codes(c, shape, codes, steps, to);
+        if constexpr (std::is_same_v<F, int8<T>>) to.input_scale = s.input_scale;
       } else {
         using format = typename F::bits::format;
         auto part = F::bits::image(shape);
@@ -497,6 +382,22 @@ template <class T> struct fake_quantized {
     auto w = tensor<T, Space>::allocate(c, shape);
     decode(c, shape, s, w.data());
     return w;
+  }
+  /// The codes and steps of the moment as a weight of int8, in pooled memory.
+  template <class Space> struct int8_view {
+    tensor<std::int8_t, Space> codes;
+    tensor<float, Space> steps;
+    typename int8<T>::template storage<Space> storage;
+  };
+  template <class Space>
+  [[nodiscard]] static int8_view<Space> as_int8(context<Space>& c, extents const& shape, storage<Space> const& s) {
+    int8_view<Space> q{
+        tensor<std::int8_t, Space>::allocate(c, shape), tensor<float, Space>::allocate(c, {rows_of(shape)}), {}};
+    run(c, shape, s, nullptr, q.codes.data(), q.steps.data());
+    q.storage.codes = decltype(q.storage.codes)(q.codes.data(), static_cast<std::size_t>(shape.size()));
+    q.storage.scales = decltype(q.storage.scales)(q.steps.data(), static_cast<std::size_t>(rows_of(shape)));
+    q.storage.input_scale = s.input_scale;
+    return q;
   }
   template <class Space>
   static void run(context<Space>& c, extents const& shape, storage<Space> const& s, float* out, std::int8_t* codes,

@@ -19,6 +19,7 @@
 #include <pleat/codec/detail/narrow_row.hpp>
 #include <pleat/codec/detail/part_of.hpp>
 #include <pleat/codec/detail/parts.hpp>
+#include <pleat/codec/detail/watched_inputs.hpp>
 #include <pleat/codec/magnitude_histogram.hpp>
 #include <pleat/compute/elementwise.hpp>
 #include <pleat/compute/int8_convolution.hpp>
@@ -52,7 +53,7 @@ template <class T> struct int8 {
     using memory_space = typename Space::memory_space;
     Kokkos::View<std::int8_t*, memory_space> codes;  ///< row-major
     Kokkos::View<float*, memory_space> scales;       ///< [rows]
-    /// the codes as the product wants them; empty on devices, which read `codes`
+    /// the codes as the product wants them; empty: it reads `codes` (on devices, and of weights that train)
     Kokkos::View<unsigned char*, memory_space> packed;
     index_t nonzero = 0;    ///< codes that are not zero
     float input_scale = 0;  ///< of static activations; 0: every row has its own
@@ -118,7 +119,7 @@ template <class T> struct int8 {
     quantize_inputs(c, s, m, k, x, codes.data(), scales.data());
     compute::int8_epilogue const e{
         .row_scale = scales.data(), .channel_scale = s.scales.data(), .bias = after.bias, .act = after.act};
-    if constexpr (compute::is_host_space_v<Space>)
+    if (s.packed.data())
       compute::int8_gemm_scaled_packed(c.space(), m, n, k, codes.data(), k, static_cast<void const*>(s.packed.data()),
                                        e, y, n);
     else
@@ -295,20 +296,9 @@ template <class T> struct int8 {
   template <class Space>
   static void quantize_inputs(context<Space>& c, storage<Space> const& s, index_t m, index_t k, T const* x,
                               std::int8_t* codes, float* scales) {
-    if (s.watch) watch(c, x, m * k, *s.watch);
+    if (s.watch) detail::watch_inputs(c, x, m * k, *s.watch);
     if (s.input_scale > 0) compute::quantize_rows_by(c.space(), m, k, x, k, s.input_scale, codes, k, scales);
     else compute::quantize_rows(c.space(), m, k, x, k, codes, k, scales, nullptr);
-  }
-  template <class Space> static void watch(context<Space>& c, T const* x, index_t n, magnitude_histogram& to) {
-    if constexpr (compute::is_host_space_v<Space>) {
-      c.fence();
-      to.add(std::span<float const>(x, static_cast<std::size_t>(n)));
-    } else {
-      std::vector<float> host(static_cast<std::size_t>(n));
-      // wrap has one spelling; nothing is written
-      copy_to_host(c, tensor<T, Space>::wrap(const_cast<T*>(x), {n}), host.data());
-      to.add(as_span(host));
-    }
   }
   [[nodiscard]] static constexpr bool sparse_image(extents const& shape, index_t nonzero) noexcept {
     return detail::bit_bytes(shape.size()) + nonzero < shape.size();

@@ -41,7 +41,8 @@ enum class per { channel, tensor };
 /// The weight observer chooses the range of each row for forms that take one (int8), or, where `.scales = per::tensor`,
 /// of the whole weight: coarser steps, for runtimes that know nothing finer. int8 products quantize activations as they
 /// come, each row by its own scale (dynamic), unless `.activations` holds data: then each int8 weight's inputs get one
-/// scale, which that observer found (static); samples pass through the quantized weights before it.
+/// scale, which that observer found (static); samples pass through the quantized weights before it. Inputs that a
+/// weight was trained with (quantize_aware with activations) keep the scale that they were trained with either way.
 ///
 /// A weight that is factored (low_rank) keeps its factors, and each takes the form (codec::factors), if it is one that
 /// factors can take and its block divides the factor's columns; .misfit says what else. Observer and scales are those of
@@ -242,40 +243,9 @@ template <class Form = codec::int8<float>, class... Others> struct quantize {
   template <class Net> void calibrate(parallel::model<Net>& m, detail::form_plan const& plan) const {
     using int8 = codec::int8<float>;
     if constexpr (choice_list::template contains<int8>) {
-      for_each_int8(m, plan, [&](auto& w, auto& s) {
-        if (!w.absent) s.watch = std::make_shared<codec::magnitude_histogram>();
-      });
-      bool const looked = activations->walk(m);
-      enum : std::int64_t { fine, all_zero, not_finite };
-      std::vector<std::int64_t> found;  // by weight, in the order of the network, which all stages know
-      std::vector<std::string> names;
-      for_each_int8(m, plan, [&](auto& w, auto& s) {
-        names.push_back(w.name);
-        found.push_back(fine);
-        if (w.absent) return;
-        auto seen = looked ? *s.watch : codec::magnitude_histogram{};
-        s.watch.reset();
-        detail::merge_over(m.ranks(), seen);
-        // alike on all parts where inputs are whole: counts times parts, the same range
-        if (w.parts > 1) detail::merge_over(m.parts(), seen);
-        if (seen.nonfinite() > 0) found.back() = not_finite;
-        else if (float const range = range_of(activations->observer, seen); range > 0) int8::set_input_range(s, range);
-        else found.back() = all_zero;
-      });
-      m.all_ranks().all_reduce(found, comm::reduction::max);
-      auto const those = [&](std::int64_t what) {
-        std::string list;
-        for (std::size_t i = 0; i < found.size(); ++i)
-          if (found[i] == what) list += (list.empty() ? "'" : ", '") + names[i] + "'";
-        return list;
-      };
-      if (auto const bad = those(not_finite); !bad.empty())
-        throw error{"compress::quantize", "the inputs of " + bad + " hold NaN or infinity in the calibration set",
-                    "Look at its samples, and at the layers before"};
-      if (auto const nothing = those(all_zero); !nothing.empty())
-        detail::say(m, on_note,
-                    "compress::quantize: the inputs of " + nothing +
-                        " are all zero in the calibration set, so its activations are quantized as they come");
+      detail::give_input_scales(
+          m, *activations, "compress::quantize", on_note, [&](auto&& f) { for_each_int8(m, plan, f); },
+          [](auto& s, float range) { int8::set_input_range(s, range); });
     }
   }
 };

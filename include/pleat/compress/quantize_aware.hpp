@@ -23,6 +23,7 @@
 #include <pleat/comm/attempt.hpp>
 #include <pleat/compress/fine_tune.hpp>
 #include <pleat/compress/form_choice.hpp>
+#include <pleat/compress/static_activations.hpp>
 #include <pleat/compress/transform.hpp>
 
 namespace pleat::compress {
@@ -141,6 +142,13 @@ class step_learner {
 ///
 ///     model | (quantize_aware<codec::int4<float, 32>>{.train = fine_tune(train, {.epochs = 2})} | quantize<codec::int4<float, 32>>{})
 ///
+/// Activations stay floats unless `.activations` holds data: then that observer finds one scale for the inputs of each
+/// weight (int8 alone), in what the samples give before training begins, and every product from then on is int8's own,
+/// in integers: training sees the very numbers that the stored form will give. Gradients go straight through, but for
+/// inputs beyond ±127 steps, which get none. `quantize<Target>` stores that scale too.
+///
+///     quantize_aware<>{.train = …, .activations = static_activations{.data = calibration(train, 300)}} | quantize<>{}
+///
 /// What was pruned before stays zero. Without `.train` the weights only take the form: for a loop of one's own, with a
 /// step_learner.
 ///
@@ -157,6 +165,7 @@ template <class Target = codec::int8<float>> struct quantize_aware {
 
   std::optional<fine_tune> train{};
   step_rule steps = step_rule::learned;
+  std::optional<static_activations> activations{};  ///< data for static activations; empty: they stay floats
   double step_rate = 1e-3;  ///< largest relative change of a learned step per optimizer step, about
   /// when a weight's columns are no multiple of the grid's group; next is as ignore here
   compress::misfit misfit = misfit::refuse;
@@ -172,13 +181,22 @@ template <class Target = codec::int8<float>> struct quantize_aware {
 
   /// Collective. \throws error for a weight with NaN or infinity (by name), groups that do not divide (misfit::refuse),
   /// steps that follow the
-  ///         magnitudes of rows that are cut over the tensor axis, no weight that is selected, or as run::fit does
+  ///         magnitudes of rows that are cut over the tensor axis, no weight that is selected, an empty calibration
+  ///         set, activations of a form other than int8, or as run::fit does
   template <class Net> void run(parallel::model<Net>& m) const {
     using form = codec::fake_quantized<typename parallel::model<Net>::value_type>;
     if (!(step_rate > 0 && step_rate < 0.5))
       throw error{"compress::quantize_aware",
                   "step_rate is the relative change of a step, in (0, 0.5), found " + std::to_string(step_rate),
                   "Leave it at 1e-3: a thousandth of a step for every step of the optimizer"};
+    if (activations) {
+      activations->check("compress::quantize_aware");
+      if constexpr (!std::is_same_v<Target, codec::int8<float>>)
+        throw error{
+            "compress::quantize_aware",
+            "static activations are for codec::int8, and the codes are those of '" + std::string(Target::name) + "'",
+            "Leave .activations empty: block forms quantize activations as they come"};
+    }
     std::vector<form_for> const none{};
     auto const chosen = detail::select_forms<codec::forms<Target>>(m, {none, misfit, first_layer, last_layer, ignore},
                                                                    "compress::quantize_aware", on_note);
@@ -194,6 +212,11 @@ template <class Target = codec::int8<float>> struct quantize_aware {
     taken([&] { for_each_chosen([&](auto& w) { take_form(m, w); }); });
     taken.meet(m.all_ranks());
     m.refresh_masks();
+    if (activations)
+      detail::give_input_scales(
+          m, *activations, "compress::quantize_aware", on_note,
+          [&](auto&& f) { for_each_chosen([&](auto& w) { f(w, w.storage_of(codec::form_tag<form>{})); }); },
+          [](auto& s, float range) { form::set_input_range(s, range); });
     if (!train) return;
     auto options = train->options();
     if (steps == step_rule::learned) {

@@ -7,6 +7,9 @@
 #pragma once
 
 #include <algorithm>
+#include <cstdint>
+#include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -15,6 +18,7 @@
 #include <pleat/comm/attempt.hpp>
 #include <pleat/compress/calibration.hpp>
 #include <pleat/compress/observers.hpp>
+#include <pleat/compress/transform.hpp>
 #include <pleat/parallel/model.hpp>
 
 namespace pleat::compress {
@@ -74,6 +78,51 @@ template <class Communicator> void merge_over(Communicator& ranks, codec::magnit
   sums.push_back(h.nonfinite());
   ranks.all_reduce(sums);
   h.take(std::span<std::int64_t const, codec::magnitude_histogram::bins + 2>(sums), largest);
+}
+
+/// Gives each of some weights one scale for its inputs: histograms look while the samples pass. One that has a scale
+/// already keeps it. Collective. \param for_each for_each(f) calls f(weight&, storage&) for every one of them in the
+/// order of the network, absent ones too \param set_range what a storage does with a range \throws error on all ranks
+/// for inputs with NaN or infinity
+template <class Net, class Each, class Set>
+void give_input_scales(parallel::model<Net>& m, static_activations const& how, std::string const& call,
+                       listener const& on_note, Each const& for_each, Set const& set_range) {
+  for_each([&](auto& w, auto& s) {
+    if (!w.absent && !(s.input_scale > 0)) s.watch = std::make_shared<codec::magnitude_histogram>();
+  });
+  bool const looked = how.walk(m);
+  enum : std::int64_t { fine, kept, all_zero, not_finite };
+  std::vector<std::int64_t> found;  // by weight, in the order of the network, which all stages know
+  std::vector<std::string> names;
+  for_each([&](auto& w, auto& s) {
+    names.push_back(w.name);
+    found.push_back(!w.absent && !s.watch ? kept : fine);
+    if (!s.watch) return;
+    auto seen = looked ? *s.watch : codec::magnitude_histogram{};
+    s.watch.reset();
+    merge_over(m.ranks(), seen);
+    // alike on all parts where inputs are whole: counts times parts, the same range
+    if (w.parts > 1) merge_over(m.parts(), seen);
+    if (seen.nonfinite() > 0) found.back() = not_finite;
+    else if (float const range = range_of(how.observer, seen); range > 0) set_range(s, range);
+    else found.back() = all_zero;
+  });
+  m.all_ranks().all_reduce(found, comm::reduction::max);
+  auto const those = [&](std::int64_t what) {
+    std::string list;
+    for (std::size_t i = 0; i < found.size(); ++i)
+      if (found[i] == what) list += (list.empty() ? "'" : ", '") + names[i] + "'";
+    return list;
+  };
+  if (auto const bad = those(not_finite); !bad.empty())
+    throw error{call, "the inputs of " + bad + " hold NaN or infinity in the calibration set",
+                "Look at its samples, and at the layers before"};
+  if (auto const nothing = those(all_zero); !nothing.empty())
+    say(m, on_note,
+        call + ": the inputs of " + nothing +
+            " are all zero in the calibration set, so its activations are quantized as they come");
+  if (auto const trained = those(kept); !trained.empty())
+    say(m, on_note, call + ": the inputs of " + trained + " keep the scale that they were trained with");
 }
 
 }  // namespace detail

@@ -165,6 +165,7 @@ template <class Forms = codec::forms<codec::dense<float>>, class Space = Kokkos:
             F::convolve_transposed(*p.where, g, w, static_cast<value_type const*>(dy.data()), dx.data());
           else cannot_convolve(F::name);
         });
+        mask_cut_inputs(p, s.x, dx, weight_);
       }
       if (p.tensor && cut_inside_groups()) {
         dx = out_of_groups(p, std::move(dx));
@@ -181,7 +182,8 @@ template <class Forms = codec::forms<codec::dense<float>>, class Space = Kokkos:
   void backward_weight(pass<Space> const& p, saved& s) {
     auto const g = part(s.x.shape());
     using wide = wide_t<value_type>;  // 16-bit images as floats in pooled memory, while the gradients are summed
-    auto const wide_x = codec::detail::widened(*p.where, static_cast<value_type const*>(s.x.data()), s.x.size());
+    auto const taken = as_multiplied(p, s.x, weight_);
+    auto const wide_x = codec::detail::widened(*p.where, static_cast<value_type const*>(taken.data()), taken.size());
     auto const wide_dy = codec::detail::widened(*p.where, static_cast<value_type const*>(s.dy.data()), s.dy.size());
     wide const *const x = wide_x.data(), *const dy = wide_dy.data();
     auto const q = p.on(s.dy);

@@ -109,7 +109,9 @@ template <class Forms = codec::forms<codec::dense<float>>, class Space = Kokkos:
     if (p.input_gradient) {
       pass<Space> inner = p;
       if (s.in.rank() != s.x.rank()) inner.input = reshaped(p.input, s.in, rows_of_samples(s.in)).layout;
-      dx = apply_transposed(inner, dy, weight_, mask_input ? s.x.data() : nullptr).reshape(s.in);
+      dx = apply_transposed(inner, dy, weight_, mask_input ? s.x.data() : nullptr);
+      if (rounds_inputs(weight_)) mask_cut_inputs(p, redistribute(inner, s.x, dx.layout()), dx, weight_);
+      dx = dx.reshape(s.in);
     }
     s.dy = std::move(dy);
     return dx;
@@ -119,8 +121,9 @@ template <class Forms = codec::forms<codec::dense<float>>, class Space = Kokkos:
     index_t const per_sample = s.x.rank() == 3 ? s.x.extent(1) : 1;
     index_t const rows = weight_.shape[0], columns = weight_.shape[1];  // of this rank's part
     auto const q = p.on(s.dy);
+    auto const x = as_multiplied(p, s.x, weight_);
     accumulate_gradient(q, weight_, per_sample, [&](auto* out, compute::lanes const& l) {
-      compute::gemm_lanes(p.space(), rows, columns, s.dy.data(), rows, s.x.data(), columns, out, columns, l);
+      compute::gemm_lanes(p.space(), rows, columns, s.dy.data(), rows, x.data(), columns, out, columns, l);
     });
     if (has_bias_)
       accumulate_gradient(q, bias_, per_sample, [&](auto* out, compute::lanes const& l) {

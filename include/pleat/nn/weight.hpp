@@ -36,6 +36,9 @@ concept keeps_masks = requires(context<Space>& c, std::vector<std::uint8_t> cons
 template <class F, class Space>
 concept takes_masks = requires(context<Space>& c, std::vector<std::uint8_t> const& bits,
                                typename F::template storage<Space>& s) { F::take_mask(c, bits, s); };
+/// Whether a form may round the inputs of its products while it trains (codec/fake_quantized.hpp).
+template <class F, class Space>
+concept may_round_inputs = requires(typename F::template storage<Space> const& s) { F::rounds_inputs(s); };
 }  // namespace detail
 
 /// A weight whose numbers are stored in one member of the set `Forms`, chosen at run time.
@@ -350,6 +353,39 @@ template <class Forms, class Space, class T>
   auto const made = product_input_gradient(w.where, need);
   if (made.partial) return resolve(p, std::move(dx), p.input);
   return redistribute(p, dx.with_layout(made.layout), p.input);
+}
+
+/// x as products with w took it: x itself, or its numbers as the form in use rounds them. For the gradient of w.
+template <class Forms, class Space, class T>
+[[nodiscard]] tensor<T, Space> as_multiplied(pass<Space> const& p, tensor<T, Space> x, weight<Forms, Space> const& w) {
+  w.visit([&](auto tag, auto const& s) {
+    using F = typename decltype(tag)::type;
+    if constexpr (detail::may_round_inputs<F, Space>) {
+      if (!F::rounds_inputs(s)) return;
+      auto rounded = tensor<T, Space>::allocate(*p.where, x.shape());
+      F::round_inputs(*p.where, s, x.size(), static_cast<T const*>(x.data()), rounded.data());
+      x = rounded.with_layout(x.layout());
+    }
+  });
+  return x;
+}
+/// Whether products with w round their inputs.
+template <class Forms, class Space> [[nodiscard]] bool rounds_inputs(weight<Forms, Space> const& w) {
+  return w.visit([](auto tag, auto const& s) {
+    using F = typename decltype(tag)::type;
+    if constexpr (detail::may_round_inputs<F, Space>) return F::rounds_inputs(s);
+    else return false;
+  });
+}
+/// dx of a product with x, placed as x is: what the form in use cut off gets none.
+template <class Forms, class Space, class T>
+void mask_cut_inputs(pass<Space> const& p, tensor<T, Space> const& x, tensor<T, Space>& dx,
+                     weight<Forms, Space> const& w) {
+  w.visit([&](auto tag, auto const& s) {
+    using F = typename decltype(tag)::type;
+    if constexpr (detail::may_round_inputs<F, Space>)
+      if (F::rounds_inputs(s)) F::mask_inputs(*p.where, s, dx.size(), static_cast<T const*>(x.data()), dx.data());
+  });
 }
 
 /// Runs kernel(out, lanes) for every segment of the pass, so that a weight gradient lands where the pass wants it.
