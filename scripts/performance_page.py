@@ -47,7 +47,7 @@ ALIASES = [
     (re.compile(r"std_nth_element/(\d+)$"), "std_nth_element", r"threshold_of_top_k/f32/\1/threads:1"),
     (re.compile(r"mpi/(?!comm/)(.+)$"), "mpi", r"comm/\1"),
     (re.compile(r"openblas/(apply/\d+)$"), "openblas", r"float/\1"),
-    (re.compile(r"ggml/(.+/apply/\d+)$"), "ggml", r"stored/\1"),
+    (re.compile(r"ggml/(.+/(?:apply/\d+|encode_into))$"), "ggml", r"stored/\1"),
 ]
 ORDER = ["base", "tensor", "comm", "compute", "codec", "nn", "plan", "io", "parallel", "run", "compress"]
 TITLES = {"openblas": "OpenBLAS", "pytorch": "PyTorch", "mpi": "MPI by hand", "std_sort": "std::sort", "std_nth_element": "std::nth_element", "thrust": "Thrust", "operator_new": "operator new", "read_file": "its bytes alone"}

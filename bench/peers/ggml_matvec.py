@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 The pleat authors
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-"""ggml's products of a quantized 4096 x 4096 weight with 1 to 64 rows, as rows of Google Benchmark beside stored/<form>/apply/<rows> of
-bench_codec: peer/ggml/<form>/apply/<rows>.
+"""ggml's products of a quantized 4096 x 4096 weight with 1 to 64 rows, and its quantizers, as rows of Google Benchmark beside
+stored/<form>/apply/<rows> and stored/<form>/encode_into of bench_codec: peer/ggml/<form>/apply/<rows>, peer/ggml/<form>/encode_into.
 
 ggml is never built here. Its shared libraries (libggml-base, libggml-cpu) are looked for in PLEAT_GGML_LIB (a folder), in the Python package
 llama_cpp, and where the system keeps libraries; without them nothing is measured, and that is said.
@@ -52,32 +52,53 @@ def declare(base, cpu):
         function.restype, function.argtypes = result, arguments
 
 
-def row(name, seconds, cpu, runs, m, **more):
-    return {"name": name, "run_name": name, "run_type": "iteration", "iterations": runs, "real_time": seconds * 1e3, "cpu_time": cpu * 1e3, "time_unit": "ms",
-            "flops": 2 * m * SIDE * SIDE / seconds, **more}
+def row(name, seconds, cpu, runs, what, **more):
+    rate = {"weights_per_second": SIDE * SIDE / seconds} if what == "encode_into" else {"flops": 2 * int(what.removeprefix("apply/")) * SIDE * SIDE / seconds}
+    return {"name": name, "run_name": name, "run_type": "iteration", "iterations": runs, "real_time": seconds * 1e3, "cpu_time": cpu * 1e3, "time_unit": "ms", **rate, **more}
 
 
-class Product:
-    """ggml's product of one weight with m rows; remembers the least times."""
+class Timed:
+    """Runs `once` again and again; remembers the least times."""
+
+    def __init__(self):
+        self.runs, self.least, self.least_cpu = 0, 1e30, 1e30
+
+    def run(self, seconds):
+        self.once()
+        fewest, end = self.runs + 5, time.perf_counter() + seconds
+        while time.perf_counter() < end or self.runs < fewest:
+            start, used = time.perf_counter(), time.process_time()
+            self.once()
+            self.least, self.least_cpu, self.runs = min(self.least, time.perf_counter() - start), min(self.least_cpu, time.process_time() - used), self.runs + 1
+
+    def free(self):
+        pass
+
+
+class Encoding(Timed):
+    """ggml's quantizer of one weight."""
+
+    def __init__(self, base, values, form):
+        super().__init__()
+        number, size, block = TYPES[form]
+        self.blocks = ctypes.create_string_buffer(SIDE * SIDE * size // block)
+        self.once = lambda: base.ggml_quantize_chunk(number, ctypes.cast(values, ctypes.c_void_p), ctypes.cast(self.blocks, ctypes.c_void_p), 0, SIDE, SIDE, None)
+
+
+class Product(Timed):
+    """ggml's product of one weight with m rows."""
 
     def __init__(self, base, backend, values, form, m):
+        super().__init__()
         number, size, block = TYPES[form]
-        self.base, self.backend, self.runs, self.least, self.least_cpu = base, backend, 0, 1e30, 1e30
+        self.base = base
         self.context = base.ggml_init(InitParams(SIDE * SIDE * size // block + 8 * SIDE * m + (4 << 20), None, False))
         w, x = base.ggml_new_tensor_2d(self.context, number, SIDE, SIDE), base.ggml_new_tensor_2d(self.context, 0, SIDE, m)
         base.ggml_quantize_chunk(number, ctypes.cast(values, ctypes.c_void_p), base.ggml_get_data(w), 0, SIDE, SIDE, None)
         ctypes.memmove(base.ggml_get_data(x), values, 4 * SIDE * m)
         self.graph = base.ggml_new_graph(self.context)
         base.ggml_build_forward_expand(self.graph, base.ggml_mul_mat(self.context, w, x))
-
-    def run(self, seconds):
-        for _ in range(3):
-            self.base.ggml_backend_graph_compute(self.backend, self.graph)
-        fewest, end = self.runs + 5, time.perf_counter() + seconds
-        while time.perf_counter() < end or self.runs < fewest:
-            start, used = time.perf_counter(), time.process_time()
-            self.base.ggml_backend_graph_compute(self.backend, self.graph)
-            self.least, self.least_cpu, self.runs = min(self.least, time.perf_counter() - start), min(self.least_cpu, time.process_time() - used), self.runs + 1
+        self.once = lambda: base.ggml_backend_graph_compute(backend, self.graph)
 
     def free(self):
         self.base.ggml_free(self.context)
@@ -120,22 +141,24 @@ def main():
         for at in range(0, SIDE * SIDE, len(some)):
             values[at:at + len(some)] = some
         for form in TYPES:
-            for m in (1, 8, 32, 64):
-                mine, name = f"stored/{form}/apply/{m}", f"peer/ggml/{form}/apply/{m}" + ("" if options.threads == 1 else f"/threads:{options.threads}")
+            for what in ("apply/1", "apply/8", "apply/32", "apply/64", "encode_into"):
+                if what == "encode_into" and options.threads != 1:
+                    continue  # its quantizers run on one thread
+                mine, name = f"stored/{form}/{what}", f"peer/ggml/{form}/{what}" + ("" if options.threads == 1 else f"/threads:{options.threads}")
                 if options.filter not in name:
                     continue
-                product, best = Product(base, backend, values, form, m), (1e30, 1e30, 0)
+                timed, best = Encoding(base, values, form) if what == "encode_into" else Product(base, backend, values, form, int(what[6:])), (1e30, 1e30, 0)
                 for _ in range(options.turns if options.beside else 1):
-                    product.run(options.seconds)
+                    timed.run(options.seconds)
                     if options.beside:
                         least, least_cpu, runs = ours(options.beside, mine, options.seconds)
                         best = min(best[0], least), min(best[1], least_cpu), best[2] + runs
-                product.free()
-                rows.append(row(name, product.least, product.least_cpu, product.runs, m))
-                said = f"{name}  {product.least * 1e3:.3f} ms, {product.least_cpu * 1e3:.3f} ms of processor time"
+                timed.free()
+                rows.append(row(name, timed.least, timed.least_cpu, timed.runs, what))
+                said = f"{name}  {timed.least * 1e3:.3f} ms, {timed.least_cpu * 1e3:.3f} ms of processor time"
                 if options.beside:
-                    rows.append(row(mine, *best, m, ggml_over_this=product.least_cpu / best[1]))
-                    said += f"; {mine} {best[1] * 1e3:.3f}, ggml_over_this {product.least_cpu / best[1]:.2f}"
+                    rows.append(row(mine, *best, what, ggml_over_this=timed.least_cpu / best[1]))
+                    said += f"; {mine} {best[1] * 1e3:.3f}, ggml_over_this {timed.least_cpu / best[1]:.2f}"
                 print(said, file=sys.stderr)
     text = json.dumps({"context": {"executable": "ggml_matvec.py", **({"ggml": "found"} if libraries else {})}, "benchmarks": rows}, indent=1)
     if options.out == "-":
