@@ -50,8 +50,8 @@ enum class per { channel, tensor };
 ///
 /// Runs on sharded models where they are: a weight that is cut by rows is encoded in parts as in the whole; cut by
 /// columns its rows' ranges are found from sums of counts over the ranks, bit for bit those of the whole (so is the
-/// range of a whole weight that is cut either way), shared values (codec::codebook) are those of all parts, and blocks
-/// must fit into the parts. Over a pipeline every stage encodes its own. Sharded parameters
+/// range of a whole weight that is cut either way), shared values (codec::codebook, codec::coded) are those of all
+/// parts, and blocks must fit into the parts. Over a pipeline every stage encodes its own. Sharded parameters
 /// (state_stage = 3) are gathered layer by layer.
 template <class Form = codec::int8<float>, class... Others> struct quantize {
   using fusable_transform = void;
@@ -85,8 +85,8 @@ template <class Form = codec::int8<float>, class... Others> struct quantize {
   [[nodiscard]] error_kind leaves_errors() const noexcept { return error_kind::bounded; }
 
   /// Collective. \throws error for a weight with NaN or infinity (by name), a form that is not in the list, columns
-  /// (of a factor, too) that a form's blocks do not divide and forms that factors cannot take (misfit::refuse),
-  /// codec::coded for a weight that is cut over the tensor axis, an empty calibration set, or if no weight is selected
+  /// (of a factor, too) that a form's blocks do not divide and forms that factors cannot take (misfit::refuse), an empty
+  /// calibration set, or if no weight is selected
   template <class Net> void run(parallel::model<Net>& m) const {
     detail::check(observer);
     if (activations) {
@@ -176,10 +176,7 @@ template <class Form = codec::int8<float>, class... Others> struct quantize {
             auto const sum = [&](std::span<std::int64_t> counts) { m.parts().all_reduce(counts); };
             if (!detail::is_cut(w)) {
               F::encode_with(c, w.shape, static_cast<T const*>(values.data()), codebook, fresh);
-            } else if constexpr (
-                requires {
-                  F::bits::options_of_part(w.shape, std::vector<T>{}, codec::codebook_options{}, {0, 0, sum});
-                }) {
+            } else {
               std::vector<T> host(static_cast<std::size_t>(w.size()));  // centroids are those of all parts together
               copy_to_host(c, values, host.data());
               F::encode_with(
@@ -187,10 +184,6 @@ template <class Form = codec::int8<float>, class... Others> struct quantize {
                   F::bits::options_of_part(w.shape, std::move(host), codebook,
                                            {codec::rows_of(w.whole()), w.where.shards(0) ? w.box()[0].begin : 0, sum}),
                   fresh);
-            } else {
-              throw error{"",
-                          "it is cut over the tensor axis, and which codes are short is a matter of the whole weight",
-                          "Use share_weights{} | entropy_code{}, which codes all parts alike"};
             }
           } else F::encode(c, w.shape, static_cast<T const*>(values.data()), fresh);
         }

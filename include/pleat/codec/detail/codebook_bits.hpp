@@ -132,6 +132,27 @@ struct codebook_layout {
   return find_codebooks(shape, values, o, l, zero_entry, {rows_of(shape)});
 }
 
+/// What an encoder needs to give a part of a weight the codebooks of the whole: k-means over all parts, by sums of
+/// counts, and nobody gathers. Numbers that are not finite count as zeros, for the encoder to refuse.
+/// \param coded for codec::coded, which stores no zeros where it has an index \throws error for options out of range, on
+/// all ranks alike
+[[nodiscard]] inline codebook_options codebook_options_of_part(std::string_view form, bool coded, extents const& shape,
+                                                               std::vector<float> values, codebook_options o,
+                                                               codebook_part const& part) {
+  for (float& v : values) v = std::isfinite(v) ? v : 0.0f;
+  if (o.rows_per_group == 0) o.rows_per_group = std::max<index_t>(1, part.rows);
+  codebook_layout const l{static_cast<std::uint32_t>(o.entries), static_cast<std::uint32_t>(o.rows_per_group), 0, 1, 0};
+  check_codebook_options(call_of(form, "encode"), o, group_count({part.rows, 1}, l), coded);  // of the whole
+  auto const books = find_codebooks(shape, values, o, l, !coded || o.index_bits == 0, part);
+  index_t const rows = rows_of(shape), each = o.rows_per_group, first = part.first_row / each,
+                last = rows > 0 ? (part.first_row + rows - 1) / each + 1 : first;
+  o.centroids.assign(books.begin() + static_cast<std::ptrdiff_t>(first * o.entries),
+                     books.begin() + static_cast<std::ptrdiff_t>(last * o.entries));
+  o.phase = rows > 0 ? part.first_row % each : 0;
+  o.piece = true;
+  return o;
+}
+
 /// Half the gap around each value, or the way to the last centroid: what rounding to the nearest entry can cost.
 /// Elements that are not stored cost 0.
 [[nodiscard]] inline error_norms predict_codebook(extents const& shape, std::span<float const> values,
@@ -214,22 +235,10 @@ struct codebook_logic {
     }
     return {part_of(".codebook", {group_count(shape, l), o.entries}, books), layout_part(l), packed(shape, l, codes)};
   }
-  /// What `encode` needs to give a part of a weight the codebooks of the whole: k-means over all parts, by sums of
-  /// counts, and nobody gathers. Numbers that are not finite count as zeros, for `encode` to refuse.
+  /// What `encode` needs to give a part of a weight the codebooks of the whole.
   static options options_of_part(extents const& shape, std::vector<float> values, options o,
                                  codebook_part const& part) {
-    for (float& v : values) v = std::isfinite(v) ? v : 0.0f;
-    if (o.rows_per_group == 0) o.rows_per_group = std::max<index_t>(1, part.rows);
-    codebook_layout const l{static_cast<std::uint32_t>(o.entries), static_cast<std::uint32_t>(o.rows_per_group), 0, 1,
-                            0};
-    check_codebook_options(call_of(name, "encode"), o, group_count({part.rows, 1}, l), false);  // of the whole
-    auto const books = find_codebooks(shape, values, o, l, true, part);
-    index_t const rows = rows_of(shape), each = o.rows_per_group, first = part.first_row / each,
-                  last = rows > 0 ? (part.first_row + rows - 1) / each + 1 : first;
-    o.centroids.assign(books.begin() + static_cast<std::ptrdiff_t>(first * o.entries),
-                       books.begin() + static_cast<std::ptrdiff_t>(last * o.entries));
-    o.phase = rows > 0 ? part.first_row % each : 0;
-    return o;
+    return codebook_options_of_part(name, false, shape, std::move(values), std::move(o), part);
   }
   static void check(extents const& shape, std::span<file_tensor const> parts) {
     auto const call = call_of(name, "from_file");

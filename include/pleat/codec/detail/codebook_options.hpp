@@ -30,6 +30,9 @@ struct codebook_options {
   bool entropy = true;  ///< codec::coded only: false leaves plain bits
   /// of a part of a weight, and only with `centroids`: which row of its group of `rows_per_group` the first row is
   index_t phase = 0;
+  /// codec::coded only: these are the numbers of a part of a weight, coded even where plain bits are fewer, so that who
+  /// joins the parts knows that the weight is coded
+  bool piece = false;
 };
 
 }  // namespace pleat::codec

@@ -38,7 +38,13 @@ struct coded_logic {
       codes.push_back(static_cast<std::uint8_t>(nearest(book, v)));
       places.push_back(i);
     }
-    return write(shape, books, l, codes, places, o.entropy);
+    return write(shape, books, l, codes, places, o.entropy, o.entropy && o.piece);
+  }
+  /// What `encode` needs to give a part of a weight the codebooks of the whole. Its codes are as short as its own
+  /// numbers allow; joined, they are as short as those of the whole.
+  static options options_of_part(extents const& shape, std::vector<float> values, options o,
+                                 codebook_part const& part) {
+    return codebook_options_of_part(name, true, shape, std::move(values), std::move(o), part);
   }
 
   /// Codes and where they belong (ascending) as the parts of a file.
