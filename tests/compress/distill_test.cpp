@@ -273,6 +273,72 @@ TEST_CASE("a teacher that is cut as its student is teaches the bytes that a whol
   }
 }
 
+TEST_CASE("a teacher in stages or of sharded parameters teaches the bytes that a whole one teaches, on any placement") {
+  namespace par = pleat::parallel;
+  auto const train = data(83);  // the last batch has fewer samples than ranks
+  auto const taught = [&](mesh const& of_student, mesh const& of_teacher, bool with_other = false) {
+    return file_over(of_student, [&](pleat::world& w) {
+      pleat::world self(pleat::comm::communicator(pleat::comm::self{}), 1);
+      auto const large = trained(self, train, 2);
+      std::vector<compress::teacher> teachers;
+      bool const apart = of_teacher.ranks() > 1;
+      auto const parts = par::place(large, par::tensor_parallel(large.net(), {par::column("fc*")}), plan_of(of_teacher),
+                                    apart ? w : self);
+      if (with_other) teachers.emplace_back(large, 0.5);
+      teachers.push_back(apart ? compress::teacher(parts) : compress::teacher(large));
+      auto p = plan_of(of_student);
+      p.micro_batches = 2;
+      auto m =
+          par::build(par::tensor_parallel(nn::sequential(nn::linear("a", 20, 6), nn::relu(), nn::linear("b", 6, 4)),
+                                          {par::column("a.*"), par::row("b.*")}),
+                     p, w, {.seed = 8});
+      return std::move(m) | compress::distill(train, teachers, lessons(2));
+    });
+  };
+  auto const one = taught({}, {});
+  auto const of_two = taught({}, {}, true);
+  CHECK(one != of_two);
+  // student, teacher: data, tensor, stages, state
+  for (auto const& [s, t] : {std::pair<mesh, mesh>{{2}, {2, 1, 1, 3}},
+                             {{3, 1, 1, 3}, {3, 1, 1, 3}},
+                             {{2, 1, 2}, {2, 1, 2}},
+                             {{1, 1, 2}, {1, 1, 2, 3}},
+                             {{2, 1, 2, 3}, {2, 1, 2, 3}},
+                             {{1, 1, 3}, {3, 1, 1, 3}},
+                             {{4}, {4, 1, 1, 3}},
+                             {{2, 2}, {2, 2, 1, 3}},
+                             {{1, 2}, {1, 1, 2}}}) {
+    CAPTURE(s.data, s.tensor, s.stages, s.state, t.data, t.tensor, t.stages, t.state);
+    CHECK((taught(s, t) == (s.tensor > 1 ? taught(s, {}) : one)));  // cut, sums have another order
+  }
+  CHECK(taught({2, 1, 1, 3}, {2, 1, 1, 3}, true) == of_two);
+  // Ranks that would have other samples; features; files: said on every rank.
+  std::vector<std::string> said(2);
+  pleat::comm::run_local(2, [&](pleat::comm::communicator c) {
+    auto& words = said[static_cast<std::size_t>(c.rank())];
+    pleat::world w(std::move(c), 1);
+    w.set_sink({});
+    w.comm.set_timeout(30);
+    auto const staged = par::build(network(), plan_of({1, 1, 2}), w, {.seed = 3});
+    compress::teacher const t(staged);
+    auto const refused = [&](auto&& f) {
+      try {
+        f();
+      } catch (pleat::error const& e) {
+        words += std::string(e.what()) + "\n";
+      }
+    };
+    refused([&] { (void)(student(w) | compress::distill(train, {t}, lessons(1))); });
+    refused([&] { (void)(hinted(w) | compress::distill(train, {t}, lessons(1))); });
+    refused([&] { (void)compress::cache_targets(t, train, w.comm, "nowhere"); });
+  });
+  for (auto const& s : said) {
+    CHECK_THAT(s, ContainsSubstring("is in stages, and ranks that answer together have other samples"));
+    CHECK_THAT(s, ContainsSubstring("the first teacher (a model, in stages) gives scores only"));
+    CHECK_THAT(s, ContainsSubstring("is in stages: no rank can ask it for samples of its own"));
+  }
+}
+
 TEST_CASE(
     "training that fails sends the teachers' ranks home: at a step, with an answer under way, before it begins; one "
     "student alone too") {

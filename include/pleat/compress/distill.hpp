@@ -10,6 +10,7 @@
 #include <limits>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -53,17 +54,18 @@ template <class Net> class lesson {
     std::sort(taps_.begin(), taps_.end());
     taps_.erase(std::unique(taps_.begin(), taps_.end()), taps_.end());
     if (!hints_.empty() && !teachers.front().has_features()) {
-      bool const parted = !teachers.front().together().empty();
+      auto const& parted = teachers.front().parted();
       throw error{"compress::distill",
                   "the student has hints, but the first teacher (" + teachers.front().name() +
-                      (parted ? ", cut over the tensor axis) gives scores only" : ") gives scores only"),
-                  parted ? "Load its file into a model with mesh.tensor = 1, or leave the hints out"
-                         : "Let a model of this process be the first teacher, or leave the hints out"};
+                      (parted.empty() ? "" : ", " + parted) + ") gives scores only",
+                  parted.empty() ? "Let a model of this process be the first teacher, or leave the hints out"
+                                 : "Load its file into a model that each rank has whole, or leave the hints out"};
     }
     if (!hints_.empty() && (m.layout().count() > 1 || m.parts().size() > 1))
       throw error{"compress::distill", "hints need the whole student on this rank",
                   "Train it with mesh.pipeline = 1 and mesh.tensor = 1, or leave the hints out"};
     for (auto const& t : teachers) weights_ += t.weight();
+    demand_same_shares(m);
     bool const cut = std::any_of(teachers.begin(), teachers.end(), [](auto const& t) { return !t.together().empty(); });
     if (!cut) return;
     auto const asking = teacher::tensor_group(m);
@@ -86,6 +88,16 @@ template <class Net> class lesson {
     order_ = order;
     begin_ = begin;
     loaded_ = -1;
+    // In a step each stage is elsewhere, and only the last one has losses: who is needed for an answer is asked now.
+    ahead_.resize(teachers_->size());
+    for (std::size_t k = 0; k < teachers_->size(); ++k) {
+      auto const& t = (*teachers_)[k];
+      if (t.at_once().empty()) continue;
+      auto const& micros = model_->share().micro_batches();
+      ahead_[k].resize(micros.size());
+      for (auto const& micro : micros)
+        t.ask({data_, samples_of(micro), {}}, ahead_[k][static_cast<std::size_t>(micro.index)]);
+    }
   }
   [[nodiscard]] tensor_type input(parallel::micro_batch const& micro) {
     load(micro);
@@ -160,10 +172,33 @@ template <class Net> class lesson {
  private:
   using batch = typename run::batch_loader<T, Space>::batch;
 
+  /// Ranks that a teacher wants to hear the same question from must have the same samples. Collective where there is
+  /// such a teacher. \throws error on every rank alike
+  void demand_same_shares(parallel::model<Net>& m) const {
+    for (auto const& t : *teachers_) {
+      auto const& place = t.at_once();
+      if (place.empty()) continue;
+      auto const here = teacher::data_positions(m);
+      bool fits = here.size() == place.size();
+      for (std::size_t a = 0; fits && a < place.size(); ++a)
+        for (std::size_t b = 0; b < a; ++b) fits = fits && (place[a] != place[b] || here[a] == here[b]);
+      if (!fits)
+        throw error{
+            "compress::distill",
+            "the teacher (" + t.name() + ") is " + t.parted() +
+                ", and ranks that answer together have other samples of the student's",
+            "Build both on the same ranks with the same mesh.data, or load its file into a model that each rank "
+            "has whole"};
+    }
+  }
+  [[nodiscard]] std::span<index_t const> samples_of(parallel::micro_batch const& micro) const {
+    auto const at = static_cast<std::size_t>(begin_ + model_->share().rows().begin + micro.rows.begin);
+    return order_.subspan(at, static_cast<std::size_t>(micro.rows.size()));
+  }
+
   void load(parallel::micro_batch const& micro) {
     if (loaded_ == micro.index) return;
-    auto const at = static_cast<std::size_t>(begin_ + model_->share().rows().begin + micro.rows.begin);
-    question_ = {data_, order_.subspan(at, static_cast<std::size_t>(micro.rows.size())), taps_};
+    question_ = {data_, samples_of(micro), taps_};
     last_ = loader_.load(model_->context(), question_.samples);
     loaded_ = micro.index;
     heard_ = false;
@@ -176,7 +211,8 @@ template <class Net> class lesson {
     for (std::size_t k = 0; k < teachers_->size(); ++k) {
       auto q = question_;
       if (k > 0) q.taps = {};
-      (*teachers_)[k].ask(q, said_[k]);
+      if ((*teachers_)[k].at_once().empty()) (*teachers_)[k].ask(q, said_[k]);
+      else said_[k] = ahead_[k][static_cast<std::size_t>(loaded_)];
       auto const& scores = said_[k].scores;
       auto const bad = std::find_if(scores.begin(), scores.end(), [](float v) { return !std::isfinite(v); });
       // the step's loss becomes NaN, and every rank hears why: see why_not_finite()
@@ -215,7 +251,8 @@ template <class Net> class lesson {
   question question_;
   batch last_;
   std::vector<answer> said_;
-  std::optional<error> refused_;  // a teacher's score that is no number
+  std::vector<std::vector<answer>> ahead_;  // of teachers that all ranks ask at once: by micro-batch
+  std::optional<error> refused_;            // a teacher's score that is no number
 };
 
 }  // namespace detail
@@ -230,8 +267,9 @@ template <class Net> class lesson {
 /// distill(train, {teacher(large)}))`). Zeros stay zeros. The same bits on any number of data ranks in deterministic
 /// mode: scores of a sample depend on that sample alone. The student may be cut over the tensor axis, in stages, or
 /// sharded, as in run::fit: only the ranks of its last stage ask, for the samples of their own share. So may a teacher be
-/// cut over the tensor axis, if the student is cut over the same ranks. The data set and the teachers' models must live
-/// until the transform has run.
+/// cut over the tensor axis, if the student is cut over the same ranks, or in stages, or of sharded parameters
+/// (state_stage = 3): then all ranks ask it before each step. The data set and the teachers' models must live until the
+/// transform has run.
 class distill {
  public:
   using fusable_transform = void;

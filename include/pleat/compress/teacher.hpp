@@ -5,6 +5,7 @@
 /// elsewhere (remote_teacher.hpp).
 #pragma once
 
+#include <array>
 #include <cmath>
 #include <functional>
 #include <span>
@@ -44,6 +45,10 @@ class teacher {
     std::function<void()> done{};  ///< optional: no more questions
     /// ranks of the world that answer only together: they ask the same in the same order; empty: each for itself
     std::vector<int> together{};
+    /// of each rank of its world a number: all of them ask at once, before a step, and ranks of one number ask for the
+    /// same samples; empty: not so
+    std::vector<int> at_once{};
+    std::string parted{};  ///< for messages: how it lies over ranks, where not whole on each
   };
 
   /// One of the user's own.
@@ -51,18 +56,22 @@ class teacher {
 
   /// A model of this process; it must live as long as the teacher, and may be of any type: dense, pruned, quantized. One
   /// that is cut over the tensor axis gives scores to students that are cut over the same ranks: they ask together.
-  /// Collective then over those ranks. \throws error if it is in stages, or its parameters are sharded
+  /// Collective then over those ranks. One in stages, or of sharded parameters (state_stage = 3), gives scores to
+  /// students on the same ranks: all of them ask at once, before each step. Collective then over its mesh.
   template <class Net> explicit teacher(parallel::model<Net> const& m, double weight = 1) : weight_(weight) {
     demand_weight();
-    if (m.layout().count() > 1)
-      throw error{"compress::teacher",
-                  "the teacher is cut into " + std::to_string(m.layout().count()) + " stages: no rank can answer alone",
-                  "Build it with mesh.pipeline = 1, or load its file into such a model"};
-    m.demand_gathered("compress::teacher");
+    bool const sharded = m.plan().state_stage == 3, staged = m.layout().count() > 1, cut = m.parts().size() > 1;
+    bool const by_all = (sharded || staged) && m.all_ranks().size() > 1;
     source_.name = "a model";
-    source_.has_features = m.parts().size() == 1;
-    if (m.parts().size() > 1) source_.together = tensor_group(m);
-    source_.ask = [&m](question const& q, answer& a) { answer_from(m, q, a); };
+    source_.has_features = !sharded && !staged && !cut;
+    if (by_all) {
+      source_.at_once = data_positions(m);
+      source_.parted = staged ? "in stages" : "of sharded parameters";
+    } else if (cut) {
+      source_.together = tensor_group(m);
+      source_.parted = "cut over the tensor axis";
+    }
+    source_.ask = [&m, by_all](question const& q, answer& a) { answer_from(m, q, a, by_all); };
   }
   template <class Net> explicit teacher(parallel::model<Net>&&, double = 1) = delete;
 
@@ -78,12 +87,23 @@ class teacher {
   }
   /// Ranks of the world that ask together; empty: each for itself.
   [[nodiscard]] std::vector<int> const& together() const noexcept { return source_.together; }
+  /// Of each rank of its world which share of the samples it asks for, where all of them ask at once; else empty.
+  [[nodiscard]] std::vector<int> const& at_once() const noexcept { return source_.at_once; }
+  /// "cut over the tensor axis", "in stages", "of sharded parameters"; nothing where each rank has all of it.
+  [[nodiscard]] std::string const& parted() const noexcept { return source_.parted; }
   /// \throws error for a teacher that no rank can ask alone
   void demand_alone(char const* call) const {
-    if (together().empty()) return;
-    throw error{call,
-                "the teacher (" + name() + ") is cut over the tensor axis: no rank can ask it for samples of its own",
-                "Load its file into a model with mesh.tensor = 1"};
+    if (together().empty() && at_once().empty()) return;
+    throw error{
+        call, "the teacher (" + name() + ") is " + parted() + ": no rank can ask it for samples of its own",
+        "Load its file into a model that each rank has whole: mesh.tensor = 1, mesh.pipeline = 1, state_stage = 0"};
+  }
+  /// Where each rank of a model's mesh stands on the data axis. Collective over the mesh.
+  template <class Net> [[nodiscard]] static std::vector<int> data_positions(parallel::model<Net> const& m) {
+    std::vector<int> const mine{m.ranks().rank()};
+    std::vector<int> all(static_cast<std::size_t>(m.all_ranks().size()));
+    m.all_ranks().all_gather(mine, all);
+    return all;
   }
   /// The ranks of the world that hold the parts of what this rank holds parts of. Collective over them.
   template <class Net> [[nodiscard]] static std::vector<int> tensor_group(parallel::model<Net> const& m) {
@@ -113,13 +133,16 @@ class teacher {
       return out;
     }
   }
-  template <class Net> static void answer_from(parallel::model<Net> const& m, question const& q, answer& a) {
+  /// \param by_all other ranks wait for this one's part of every layer, also where it has no samples
+  template <class Net>
+  static void answer_from(parallel::model<Net> const& m, question const& q, answer& a, bool by_all) {
     using T = nn::value_type_of<Net>;
     using Space = nn::space_of<Net>;
     run::batch_loader<T, Space> loader(*q.data);
     auto& c = m.context();
     if (q.samples.empty()) {  // more ranks than samples
       a = {{}, std::vector<std::vector<float>>(q.taps.size())};
+      if (by_all) (void)m.predict(loader.load(c, std::array{index_t{0}}).x);
       return;
     }
     auto x = loader.load(c, q.samples).x;
