@@ -7,6 +7,8 @@
 
 #include <pleat/base/random.hpp>
 
+#include <support/repeat.hpp>
+
 #include <benchmark/benchmark.h>
 
 #include <string>
@@ -61,7 +63,7 @@ template <class F> void register_form() {
         weight<F> w(threads, {p.n, p.k});
         auto const x = numbers(p.m * p.k, 0);
         std::vector<float> y(static_cast<std::size_t>(p.m * p.n));
-        for (auto _ : state) F::apply(w.where, w.shape, w.storage, p.m, x.data(), y.data(), {});
+        bench::repeat(state, [&] { F::apply(w.where, w.shape, w.storage, p.m, x.data(), y.data(), {}); });
         state.counters["flops"] = flops;
         w.say_bytes(state);
       });
@@ -69,7 +71,8 @@ template <class F> void register_form() {
         weight<F> w(threads, {p.n, p.k});
         auto const dy = numbers(p.m * p.n, 0);
         std::vector<float> dx(static_cast<std::size_t>(p.m * p.k));
-        for (auto _ : state) F::apply_transposed(w.where, w.shape, w.storage, p.m, dy.data(), dx.data(), nullptr);
+        bench::repeat(state,
+                      [&] { F::apply_transposed(w.where, w.shape, w.storage, p.m, dy.data(), dx.data(), nullptr); });
         state.counters["flops"] = flops;
       });
     }
@@ -77,13 +80,13 @@ template <class F> void register_form() {
     std::string const tail = std::to_string(shape[0]) + "x" + std::to_string(shape[1]);
     benchmark::RegisterBenchmark((form + "encode/" + tail).c_str(), [=](benchmark::State& state) {
       weight<F> w(1, shape);
-      for (auto _ : state) F::encode(w.where, w.shape, w.values.data(), w.storage);
+      bench::repeat(state, [&] { F::encode(w.where, w.shape, w.values.data(), w.storage); });
       w.say_bytes(state);
     })->Unit(benchmark::kMillisecond);
     benchmark::RegisterBenchmark((form + "decode/" + tail).c_str(), [=](benchmark::State& state) {
       weight<F> w(1, shape);
       std::vector<float> out(w.values.size());
-      for (auto _ : state) F::decode(w.where, w.shape, w.storage, out.data());
+      bench::repeat(state, [&] { F::decode(w.where, w.shape, w.storage, out.data()); });
     })->Unit(benchmark::kMillisecond);
   }
 }

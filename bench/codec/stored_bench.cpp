@@ -28,6 +28,7 @@
 
 #include <peers/openblas.hpp>
 #include <support/clock.hpp>
+#include <support/repeat.hpp>
 
 #include <benchmark/benchmark.h>
 
@@ -119,7 +120,7 @@ template <class F> void register_form(std::string const& form, double zeros = 0,
       auto const x = numbers(m * side, 0, 1);
       std::vector<float> y(static_cast<std::size_t>(m * side));
       auto const product = [&] { F::apply(w.where, w.shape, w.storage, m, x.data(), y.data(), {}); };
-      for (auto _ : state) product();
+      bench::repeat(state, product);
       if (!form.starts_with("float")) compare_with_float(state, m, x, product);
       state.counters["flops"] =
           benchmark::Counter(2.0 * static_cast<double>(m * side * side), benchmark::Counter::kIsIterationInvariantRate);
@@ -128,20 +129,20 @@ template <class F> void register_form(std::string const& form, double zeros = 0,
   if (form.starts_with("float")) return;
   benchmark::RegisterBenchmark((form + "/encode").c_str(), [=](benchmark::State& state) {
     weight<F> w(zeros, run);
-    for (auto _ : state) F::encode(w.where, w.shape, w.values.data(), w.storage);
+    bench::repeat(state, [&] { F::encode(w.where, w.shape, w.values.data(), w.storage); });
     rate(state);
   })->Unit(benchmark::kMillisecond);
   // The bit logic alone, to memory that is there already: what the block formats' aim speaks of.
   if constexpr (requires { F::bits::image(extents{}); })
     benchmark::RegisterBenchmark((form + "/encode_into").c_str(), [=](benchmark::State& state) {
       weight<F> w(zeros, run);
-      for (auto _ : state) F::bits::encode_into(w.shape, w.values, {}, w.storage.block.data());
+      bench::repeat(state, [&] { F::bits::encode_into(w.shape, w.values, {}, w.storage.block.data()); });
       rate(state);
     })->Unit(benchmark::kMillisecond);
   benchmark::RegisterBenchmark((form + "/decode").c_str(), [=](benchmark::State& state) {
     weight<F> w(zeros, run);
     std::vector<float> out(w.values.size());
-    for (auto _ : state) F::decode(w.where, w.shape, w.storage, out.data());
+    bench::repeat(state, [&] { F::decode(w.where, w.shape, w.storage, out.data()); });
     rate(state);
   })->Unit(benchmark::kMillisecond);
 }
@@ -170,7 +171,7 @@ void register_low_rank() {
       auto const x = numbers(m * side, 0, 1);
       std::vector<float> y(static_cast<std::size_t>(m * side));
       auto const product = [&] { form::apply(c, shape, w, m, x.data(), y.data(), {}); };
-      for (auto _ : state) product();
+      bench::repeat(state, product);
       compare_with_float(state, m, x, product);
       product_rate(state, m, form::bytes(shape, w));
     })->Unit(benchmark::kMillisecond);
@@ -198,7 +199,7 @@ void register_integers() {
       auto const r = codec::requantizer<host>::make(w.where, w.shape, w.storage, 1 / 127.0f, 0.1f, nullptr,
                                                     pleat::compute::activation::relu);
       auto const product = [&] { codec::apply_integer(w.where, w.shape, w.storage, r, m, codes.data(), out.data()); };
-      for (auto _ : state) product();
+      bench::repeat(state, product);
       compare_with_float(state, m, x, product);
       product_rate(state, m, form::bytes(w.shape, w.storage));
     })->Unit(benchmark::kMillisecond);
@@ -227,7 +228,7 @@ template <class F, class Encode> void register_convolution(std::string const& fo
         auto const stored = [&] {
           F::convolve(c, g, w, x.data(), nullptr, y.data(), pleat::compute::activation::none);
         };
-        for (auto _ : state) stored();
+        bench::repeat(state, stored);
         compare(
             state,
             [&] {
@@ -270,7 +271,7 @@ int const registered = [] {
       auto const x = numbers(m * side, 0, 1);
       std::vector<float> y(static_cast<std::size_t>(m * side));
       constexpr int n = static_cast<int>(side);
-      for (auto _ : state) blas.gemm(false, true, m, n, n, x.data(), n, w.data(), n, y.data(), n);
+      bench::repeat(state, [&] { blas.gemm(false, true, m, n, n, x.data(), n, w.data(), n, y.data(), n); });
       state.counters["flops"] =
           benchmark::Counter(2.0 * m * static_cast<double>(side * side), benchmark::Counter::kIsIterationInvariantRate);
     })->Unit(benchmark::kMillisecond);

@@ -8,6 +8,8 @@
 #include <pleat/compute/int8_convolution.hpp>
 #include <pleat/compute/int8_gemm.hpp>
 
+#include <support/repeat.hpp>
+
 #include <benchmark/benchmark.h>
 
 #include <cstdlib>
@@ -43,7 +45,7 @@ struct shape {
 };
 
 template <class F> void measure(benchmark::State& state, shape s, F const& f) {
-  for (auto _ : state) f();
+  bench::repeat(state, f);
   state.counters["ops"] = benchmark::Counter(2.0 * s.m * s.n * s.k, benchmark::Counter::kIsIterationInvariantRate);
 }
 
@@ -111,16 +113,18 @@ int const registered = [] {
           auto const space = with_threads(1);
           auto const x = make<std::int8_t>(in), w = make<std::int8_t>(weights);
           auto const y = make<float>(out), scales = make<float>(s.batch + s.out_channels);
-          for (auto _ : state)
+          bench::repeat(state, [&] {
             pc::int8_conv2d(space, s, x.get(), scales.get(), w.get(), scales.get(), nullptr, y.get());
+          });
           state.counters["ops"] = benchmark::Counter(s.flops(), benchmark::Counter::kIsIterationInvariantRate);
         });
     benchmark::RegisterBenchmark(
         (std::string("conv2d/f32_for_int8/") + l.name + "/threads:1").c_str(), [=](benchmark::State& state) {
           auto const space = with_threads(1);
           auto const x = make<float>(in), w = make<float>(weights), y = make<float>(out);
-          for (auto _ : state)
+          bench::repeat(state, [&] {
             pc::conv2d_forward(space, s, x.get(), w.get(), static_cast<float const*>(nullptr), y.get());
+          });
           state.counters["ops"] = benchmark::Counter(s.flops(), benchmark::Counter::kIsIterationInvariantRate);
         });
   }
