@@ -93,6 +93,8 @@ for file in sorted(files, key=lambda f: "/peer." in f):
     if "/peer." in file:  # the peers' versions, for the page
         merged["context"].setdefault("peers", {}).update({k: v for k, v in context.items() if k != "executable"})
     else:
+        if "isa:avx2" in file:
+            context.pop("isa", None)  # what the processor was told to leave unused
         merged["context"] = {**context, **merged["context"]}  # the first program's; and what only another one knows, such as its peer's version
     for row in part.get("benchmarks", []):
         if "isa:avx2" in file:

@@ -3,13 +3,17 @@
 """What the library has set itself to reach, and which rows of a benchmark run tell: the table at the head of docs/performance.md.
 
 An aim takes figures from the rows (one for each row that it speaks of) and compares the worst of them with its bar. Rows that a run does not have
-are said to be missing; an aim is never taken as met for want of rows.
+are said to be missing; an aim is never taken as met for want of rows. A bar may depend on what the processor has, which the run says ("isa" of its
+context, from bench/support/main.cpp); aims without a bar for it are left out.
 """
 import collections
 import math
 import re
 
 Aim = collections.namedtuple("Aim", "what bar at_least figures mean", defaults=(False,))
+
+
+ISAS = {"avx512+vnni": "AVX-512 with VNNI", "avx512": "AVX-512 without VNNI", "avx2": "AVX2", "scalar": "no vectors"}
 
 
 def rows(ours, pattern):
@@ -61,6 +65,16 @@ def two_ranks(ours, peers):
     return found
 
 
+def with_vnni(vnni, without):
+    """Of rows that use all that the processor has."""
+    return {"avx512+vnni": vnni, "avx512": without, "avx2": without}
+
+
+def beside_avx512(bar):
+    """Of rows /isa:avx2, which scripts/bench.sh runs where there is more."""
+    return {"avx512+vnni": bar, "avx512": bar}
+
+
 TRAINING = r"gemm/f32/(\d+x\d+x\d+/(nt|tn)|(64|256)x(300x100|100x10))/threads:1"
 SECTION_5 = r"(1x20x5x5@28|20x50x5x5@12|16x16x3x3@32/padding:1|16x32x3x3@32/padding:1|32x32x3x3@32/padding:1|64x64x3x3@32/padding:1)"
 AIMS = [
@@ -68,8 +82,8 @@ AIMS = [
     Aim("float product, every shape, one thread: speed over OpenBLAS", 0.93, True, over_peer(r"gemm/f32/.+/threads:1", "openblas")),
     Aim("… over the shapes of training: geometric mean", 1.0, True, over_peer(TRAINING, "openblas"), True),
     Aim("convolution, forward and both gradients, one thread: speed over PyTorch", 1.0, True, over_peer(rf"conv2d/(forward|backward_input|backward_weight)/{SECTION_5}/batch:\d+/threads:1", "pytorch")),
-    Aim("int8 product, K ≥ 512, one thread: speed over our float product (VNNI)", 3.0, True, over_row(r"int8_gemm/(\d+x\d+x(?:512|784|1024|1536|4096))/threads:1", r"gemm/f32_for_int8/\1/threads:1")),
-    Aim("… with AVX2", 1.5, True, over_row(r"int8_gemm/(\d+x\d+x(?:512|784|1024|1536|4096))/threads:1/isa:avx2", r"gemm/f32_for_int8/\1/threads:1/isa:avx2")),
+    Aim("int8 product, K ≥ 512, one thread: speed over our float product", with_vnni(3.0, 1.5), True, over_row(r"int8_gemm/(\d+x\d+x(?:512|784|1024|1536|4096))/threads:1", r"gemm/f32_for_int8/\1/threads:1")),
+    Aim("… with AVX2", beside_avx512(1.5), True, over_row(r"int8_gemm/(\d+x\d+x(?:512|784|1024|1536|4096))/threads:1/isa:avx2", r"gemm/f32_for_int8/\1/threads:1/isa:avx2")),
     Aim("train step: time over PyTorch's", 0.80, False, of_peer(r"train_step/.+/threads:\d", "pytorch")),
     Aim("train step, two ranks: 1.95 × one rank (batch ≥ 256) or 0.97 of ranks that do not talk, whichever is nearer", 1.0, True, two_ranks),
     Aim("deterministic mode, batch ≥ 64: time over the fast mode", 1.5, False,
@@ -90,8 +104,8 @@ AIMS = [
     Aim("q8_0 at batch 8 to 64: speed over OpenBLAS in float", 1.2, True, over_blas("q8_0", (8, 32, 64))),
     Aim("q4_0 at batch 8 to 64: speed over OpenBLAS in float", 1.2, True, over_blas("q4_0", (8, 32, 64))),
     Aim("csr at 90 % zeros, batch 1: speed over float", 3.0, True, counter(r"stored/csr/apply/1", "float_over_this")),
-    Aim("int8 networks at batch 64: speed over float (VNNI)", 2.5, True, counter(r"network/.+/int8_[a-z]+/batch:64", "float_over_this")),
-    Aim("… with AVX2", 1.4, True, counter(r"network/.+/int8_[a-z]+/batch:64/isa:avx2", "float_over_this")),
+    Aim("int8 networks at batch 64: speed over float", with_vnni(2.5, 1.4), True, counter(r"network/.+/int8_[a-z]+/batch:64", "float_over_this")),
+    Aim("… with AVX2", beside_avx512(1.4), True, counter(r"network/.+/int8_[a-z]+/batch:64/isa:avx2", "float_over_this")),
     Aim("half of the multiply-adds pruned away: speed over the whole network", 1.7, True, counter(r"pruned/.+", "whole_over_this")),
     Aim("ggml's forms of one scale encoded into memory that is there: share of a copy's speed", 0.5, True, over_row(r"stored/(q8_0|q[45]_[01])/encode_into", "memory/copy")),
     Aim("ggml's searched forms likewise (their bytes are the reference's own search)", 0.5, True, over_row(r"stored/q[46]_K/encode_into", "memory/copy")),
@@ -101,12 +115,19 @@ AIMS = [
 ]
 
 
-def judge(ours, peers):
-    """(aim, worst figure or None, its row, whether it holds or None)"""
+def judge(ours, peers, isa=None):
+    """(aim with its bar, worst figure or None, its row or why there is none, whether it holds or None)"""
     for aim in AIMS:
+        if isinstance(aim.bar, dict):
+            if isa is not None and isa not in aim.bar:
+                continue
+            if not isa:
+                yield aim._replace(bar=None), None, "the run does not say what the processor has", None
+                continue
+            aim = aim._replace(bar=aim.bar[isa], what=aim.what if aim.what.startswith("…") else f"{aim.what} ({ISAS[isa]})")
         figures = aim.figures(ours, peers)
         if not figures:
-            yield aim, None, "", None
+            yield aim, None, "no row in this run", None
             continue
         if aim.mean:
             value, row = math.exp(sum(math.log(v) for v in figures.values()) / len(figures)), f"{len(figures)} rows"
@@ -124,12 +145,12 @@ def figure(value, at_least):
     return f"{(math.floor(value * scale + 1e-9) if at_least else math.ceil(value * scale - 1e-9)) / scale:,.{digits}f}"
 
 
-def aims_table(ours, peers):
+def aims_table(ours, peers, isa=None):
     lines = []
-    for aim, value, row, holds in judge(ours, peers):
-        bar = f"{'≥' if aim.at_least else '≤'} {aim.bar:g}"
+    for aim, value, row, holds in judge(ours, peers, isa):
+        bar = "" if aim.bar is None else f"{'≥' if aim.at_least else '≤'} {aim.bar:g}"
         if value is None:
-            lines.append([aim.what, bar, "", "no row in this run", "not measured"])
+            lines.append([aim.what, bar, "", row, "not measured"])
         else:
             lines.append([aim.what, bar, figure(value, aim.at_least), row, "holds" if holds else "**missed**"])
     return lines

@@ -18,7 +18,7 @@ import re
 import statistics
 import sys
 
-from performance_aims import aims_table, judge
+from performance_aims import ISAS, aims_table, judge
 
 # First part of a benchmark's name -> the room that it belongs to. What is not here gets a section of its own.
 ROOMS = {
@@ -377,7 +377,9 @@ def machine_lines(context):
         lines.append("- Load when it began: " + ", ".join(f"{x:.2f}" for x in context["load_avg"]))
     lines.append("- Date: " + str(context.get("date", "not said")))
     known = {"cpu_model", "num_cpus", "mhz_per_cpu", "caches", "load_avg", "date", "host_name", "executable", "json_schema_version", "cpu_scaling_enabled",
-             "library_build_type", "library_version", "peers", "aslr_enabled"}
+             "library_build_type", "library_version", "peers", "aslr_enabled", "isa"}
+    if "isa" in context:
+        lines.append(f"- Vectors: {ISAS.get(context['isa'], context['isa'])}")
     versions = {"Google Benchmark": context.get("library_version")}
     for key, value in {**context, **context.get("peers", {})}.items():
         if key not in known and isinstance(value, (str, int, float)) and not isinstance(value, bool):
@@ -403,7 +405,7 @@ def page(bench):
         return "\n".join(out + ["There are no rows in the file.", ""])
 
     out += ["## Aims", "", "What the library has set itself to reach, and the worst row of this run (`scripts/performance_aims.py`). Figures are rounded against us.", ""]
-    out += table(["aim", "bar", "worst", "row", ""], aims_table(ours, peers))
+    out += table(["aim", "bar", "worst", "row", ""], aims_table(ours, peers, bench.get("context", {}).get("isa")))
 
     families = {}
     for name in sorted((n for n in ours if not n.startswith("comm/ratio/")), key=natural):
@@ -469,7 +471,7 @@ def main():
     if forms.is_file():
         forms.write_text(with_forms(forms.read_text(encoding="utf-8"), bench), encoding="utf-8")
     print(f"pleat: {len(bench.get('benchmarks', []))} rows of {source} became {target}")
-    missed = [aim.what for aim, value, row, holds in judge(*read(bench)[:2]) if not holds]
+    missed = [aim.what for aim, value, row, holds in judge(*read(bench)[:2], bench.get("context", {}).get("isa")) if not holds]
     if check and missed:
         sys.exit("\n".join(["performance_page.py: these aims are missed or not measured:", *missed]))
 

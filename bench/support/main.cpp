@@ -4,6 +4,8 @@
 // must use manual time, the maximum over the ranks, so that all ranks agree when to stop.
 #include <Kokkos_Core.hpp>
 
+#include <pleat/compute/detail/isa.hpp>
+
 #include <benchmark/benchmark.h>
 
 #include <cstdlib>
@@ -46,6 +48,9 @@ int main(int argc, char** argv) {
   benchmark::Initialize(&count, arguments.data());
   bool const understood = !benchmark::ReportUnrecognizedArguments(count, arguments.data());
   if (understood) {
+    // the aims' bars depend on it (scripts/performance_aims.py)
+    benchmark::AddCustomContext("isa", std::string(pleat::compute::isa::name(pleat::compute::isa::best())) +
+                                           (pleat::compute::isa::has_vnni() ? "+vnni" : ""));
     Kokkos::ScopeGuard const kokkos(Kokkos::InitializationSettings().set_disable_warnings(true));
     silent_reporter silent;
     if (rank == 0) {

@@ -19,7 +19,7 @@ def row(name, time, unit="us", **more):
 BENCH = {
     "context": {"date": "2026-01-02", "num_cpus": 2, "mhz_per_cpu": 3000, "host_name": "secret", "executable": "secret", "library_version": "1.9",
                 "caches": [{"type": "Data", "level": 1, "size": 32768, "num_sharing": 1}], "load_avg": [0.5], "cpu_scaling_enabled": True,
-                "peers": {"pytorch": "9.9.9"}},
+                "isa": "avx512+vnni", "peers": {"pytorch": "9.9.9"}},
     "benchmarks": [
         row("gemm/f32/64x64x64/threads:1", 100, flops=5e9),
         row("peer/openblas/gemm/f32/64x64x64/threads:1", 200),
@@ -106,6 +106,21 @@ class Page(unittest.TestCase):
     def test_an_aim_without_rows_is_not_met(self):
         self.assertEqual(self.aim("csr at 90 % zeros"), ["≥ 3", "", "no row in this run", "not measured"])
         self.assertTrue(all(a[3] is None for a in pa.judge({}, {})))
+
+    def test_a_bar_is_that_of_the_processor(self):
+        self.assertEqual(self.aim("int8 product, K ≥ 512, one thread: speed over our float product (AVX-512 with VNNI)")[0], "≥ 3")
+        ours, peers, _ = pp.read({"benchmarks": [row("gemm/f32_for_int8/512x512x512/threads:1", 400), row("int8_gemm/512x512x512/threads:1", 200)]})
+
+        def verdicts(isa):
+            return [(aim.bar, holds) for aim, value, _, holds in pa.judge(ours, peers, isa) if aim.what.startswith("int8 product")]
+        self.assertEqual(verdicts("avx512+vnni"), [(3.0, False)])
+        self.assertEqual(verdicts("avx512"), [(1.5, True)])
+        self.assertEqual(verdicts("avx2"), [(1.5, True)])
+        self.assertEqual(verdicts("scalar"), [])
+        self.assertEqual(verdicts(None), [(None, None)])
+        self.assertEqual(sum(a[0].what == "… with AVX2" for a in pa.judge(ours, peers, "avx2")), 0)  # they are the rows above
+        self.assertEqual(sum(a[0].what == "… with AVX2" for a in pa.judge(ours, peers, "avx512")), 2)
+        self.assertIn("the run does not say what the processor has", "".join(map(str, pa.aims_table(ours, peers))))
 
     def test_aims_are_never_rounded_in_our_favour(self):
         self.assertEqual(pa.figure(0.9499, True), "0.949")
