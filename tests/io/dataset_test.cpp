@@ -1,6 +1,7 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include <pleat/io/dataset.hpp>
+#include <pleat/io/dataset_file.hpp>
 
 #include <cmath>
 #include <cstdlib>
@@ -162,6 +163,120 @@ TEST_CASE("data that do not fit each other are refused", "[io][dataset]") {
     CHECK_THAT(words([&] { (void)io::mnist(dir.path()); }),
                ContainsSubstring("expected samples, found a file of " + none.to_string() + " with none"));
   }
+}
+
+namespace {
+template <class T> std::vector<T> counted(index_t n, double first, double step) {
+  std::vector<T> v(static_cast<std::size_t>(n));
+  for (std::size_t i = 0; i < v.size(); ++i) v[i] = static_cast<T>(first + step * static_cast<double>(i));
+  return v;
+}
+/// A file of 4 samples of 2×3: what is not named is left out.
+template <class X, class Y>
+void write_samples(std::string const& path, std::vector<X> const& inputs, char const* name, extents const& shape,
+                   std::vector<Y> const& judged) {
+  io::safetensors_writer w;
+  w.add<X>("inputs", {static_cast<index_t>(inputs.size()) / 6, 2, 3}, inputs);
+  w.add<Y>(name, shape, judged);
+  w.write(path);
+}
+}  // namespace
+
+TEST_CASE("floats with targets, floats with labels and bytes with labels come from one file", "[io][dataset]") {
+  scratch const dir;
+  auto const path = dir / "flow.safetensors";
+  auto const x = counted<float>(24, -3, 0.25);
+  auto const t = counted<float>(8, 10, -0.5);
+  std::vector<index_t> const asked{3, 0, 3};
+  std::vector<float> rows(18), goals(6);
+  std::vector<std::int32_t> classes(3);
+
+  write_samples(path, x, "targets", {4, 2}, t);
+  auto const flow = io::read_dataset(path, {.mean = 0.5f, .deviation = 4});
+  flow.demand_whole();
+  CHECK(flow.regression());
+  CHECK((flow.size == 4 && flow.sample == extents{2, 3} && flow.target == extents{2} && flow.classes == 0));
+  flow.gather(asked, rows.data(), nullptr);
+  flow.gather_targets(asked, goals.data());
+  for (std::size_t r = 0; r < asked.size(); ++r) {
+    auto const s = static_cast<std::size_t>(asked[r]);
+    for (std::size_t i = 0; i < 6; ++i) CHECK(rows[6 * r + i] == (x[6 * s + i] - 0.5f) * 0.25f);
+    for (std::size_t i = 0; i < 2; ++i) CHECK(goals[2 * r + i] == t[2 * s + i]);
+  }
+  // a copy shares the file's memory; picked samples have their own, and the same values
+  CHECK(io::dataset(flow).values.data() == flow.values.data());
+  auto const some = flow.pick(asked);
+  CHECK((some.size == 3 && some.values.data() != flow.values.data()));
+  std::vector<float> again(18);
+  some.gather(std::vector<index_t>{0, 1, 2}, again.data(), nullptr);
+  CHECK(again == rows);
+  CHECK(std::vector<float>(some.targets.begin(), some.targets.end()) == goals);
+  CHECK_THAT(words([&] { flow.gather_targets(std::vector<index_t>{4}, goals.data()); }),
+             ContainsSubstring("sample 4 of '" + path + "', which has 4"));
+  CHECK_THAT(words([&] { flow.demand_classes("compress::distill"); }), ContainsSubstring("needs a class for each"));
+
+  // one number per sample; another target is another set
+  write_samples(path, x, "targets", {4}, counted<float>(4, 1, 1));
+  auto const single = io::read_dataset(path);
+  CHECK((single.target == extents{1} && single.mean == 0 && single.scale == 1));
+  write_samples(path, x, "targets", {4}, counted<float>(4, 1, 2));
+  CHECK(single.fingerprint() != io::read_dataset(path).fingerprint());
+
+  for (int const type : {0, 1, 2}) {
+    if (type == 0) write_samples(path, x, "labels", {4}, counted<std::uint8_t>(4, 0, 2));
+    if (type == 1) write_samples(path, x, "labels", {4}, counted<std::int32_t>(4, 0, 2));
+    if (type == 2) write_samples(path, x, "labels", {4}, counted<std::int64_t>(4, 0, 2));
+    auto const d = io::read_dataset(path);
+    CHECK((!d.regression() && d.classes == 7));
+    CHECK(io::read_dataset(path, {.classes = 9}).classes == 9);
+    d.gather(asked, rows.data(), classes.data());
+    CHECK(classes == std::vector<std::int32_t>{6, 0, 6});
+    CHECK_THAT(words([&] { (void)io::read_dataset(path, {.classes = 6}); }),
+               ContainsSubstring("label 6 of sample 3, expected 0 to 5"));
+  }
+  auto const bytes = counted<std::uint8_t>(24, 0, 10);
+  write_samples(path, bytes, "labels", {4}, counted<std::uint8_t>(4, 0, 1));
+  auto const b = io::read_dataset(path, {.mean = 127.5f, .deviation = 255});
+  CHECK((b.pixels == bytes && b.values.empty()));
+}
+
+TEST_CASE("a file that is no data set is refused in a sentence", "[io][dataset]") {
+  scratch const dir;
+  auto const path = dir / "bad.safetensors";
+  auto const said = [&](io::dataset_spec const& spec = {}) {
+    return io_test::advice([&] { (void)io::read_dataset(path, spec); });
+  };
+  auto const x = counted<float>(24, 0, 1);
+  auto const y = counted<float>(4, 0, 1);
+  write_samples(path, x, "outputs", {4}, y);
+  CHECK_THAT(said(), ContainsSubstring("there is neither 'labels' nor 'targets'"));
+  write_samples(path, x, "targets", {2, 2}, y);
+  CHECK_THAT(said(), ContainsSubstring("the counts of samples differ"));
+  write_samples(path, x, "labels", {4}, y);
+  CHECK_THAT(said(), ContainsSubstring("'labels' is F32 [4]"));
+  write_samples(path, x, "targets", {4}, counted<double>(4, 0, 1));
+  CHECK_THAT(said(), ContainsSubstring("'targets' is F64 [4]"));
+  write_samples(path, counted<double>(24, 0, 1), "targets", {4}, y);
+  CHECK_THAT(said(), ContainsSubstring("'inputs' is F64 [4, 2, 3]"));
+  write_samples(path, std::vector<float>{}, "targets", {0}, std::vector<float>{});
+  CHECK_THAT(said(), ContainsSubstring("no samples"));
+  write_samples(path, x, "labels", {4}, counted<std::int64_t>(4, -1, 1));
+  CHECK_THAT(said(), ContainsSubstring("label -1 of sample 0"));
+  write_samples(path, x, "targets", {4}, y);
+  for (io::dataset_spec const& spec :
+       {io::dataset_spec{.deviation = 0}, io::dataset_spec{.deviation = NAN}, io::dataset_spec{.mean = INFINITY}})
+    CHECK_THAT(said(spec), ContainsSubstring("expected a finite mean and a deviation above 0"));
+  io::safetensors_writer w;
+  w.add<float>("inputs", {4, 6}, x);
+  w.add<float>("targets", {4}, y);
+  w.add<std::uint8_t>("labels", {4}, counted<std::uint8_t>(4, 0, 1));
+  w.write(path);
+  CHECK_THAT(said(), ContainsSubstring("there are both 'labels' and 'targets'"));
+  io::dataset d;
+  d.name = "hand-made", d.size = 2, d.sample = {3}, d.pixels.resize(5);
+  CHECK_THAT(words([&] { d.demand_whole(); }), ContainsSubstring("2 samples of 3 bytes, found 5"));
+  d.pixels.resize(6);
+  CHECK_THAT(words([&] { d.demand_whole(); }), ContainsSubstring("2 samples of 1 label, found 0"));
 }
 
 TEST_CASE("the shipped digits are complete", "[io][dataset]") {

@@ -104,6 +104,96 @@ TEST_CASE("fit learns the digits, and the model it leaves is the same on any num
       });
 }
 
+namespace {
+/// The digits as floats, each with ten numbers to be met: its class has 1, the others 0.
+pl::io::dataset numbers_of(pl::io::dataset d, bool regression) {
+  std::vector<float> values(d.pixels.begin(), d.pixels.end());
+  d.values = std::move(values);
+  d.pixels.clear();
+  if (!regression) return d;
+  std::vector<float> targets(static_cast<std::size_t>(d.size * 10));
+  for (std::size_t s = 0; s < d.labels.size(); ++s) targets[10 * s + static_cast<std::size_t>(d.labels[s])] = 1;
+  d.target = {10};
+  d.targets = std::move(targets);
+  d.labels.clear();
+  d.classes = 0;
+  return d;
+}
+}  // namespace
+
+TEST_CASE("fit meets targets by their mean square, and floats train as the bytes do") {
+  auto const data = test_digits();
+  auto const train = numbers_of(data.train, true), test = numbers_of(data.test, true);
+  pl::world alone(pl::comm::communicator(pl::comm::self{}), 1);
+  auto bytes = build(alone), floats = build(alone);
+  (void)pl::run::fit(bytes, data.train, quiet(1));
+  (void)pl::run::fit(floats, numbers_of(data.train, false), quiet(1));
+  CHECK(bytes.checksum() == floats.checksum());
+
+  auto m = build(alone);
+  auto options = quiet(6);
+  options.validation = &test;
+  options.keep_best = true;
+  auto const before = pl::run::evaluate(m, test);
+  CHECK(before.error() > 1);  // at random it is farther from the targets than zeros are
+  auto const report = pl::run::fit(m, train, options);
+  CHECK(report.epoch_loss.back() < 0.25 * report.epoch_loss.front());
+  auto const e = pl::run::evaluate(m, test);
+  CHECK(e.error() == *std::min_element(report.validation_error.begin(), report.validation_error.end()));
+  CHECK(e.error() < 0.5);
+  CHECK((e.samples == test.size && e.errors == 0 && e.confusion.empty()));
+  CHECK(e.target_squares == 0.1);  // one of ten is 1
+
+  // by hand, from what serve answers
+  auto const s = pl::run::serve(m, test, {.batch = 50});
+  REQUIRE(s.outputs.size() == test.targets.size());
+  CHECK(s.answers.empty());
+  double all = 0;
+  index_t wrong = 0;
+  for (std::size_t i = 0; i < static_cast<std::size_t>(test.size); ++i) {
+    double each = 0;
+    for (std::size_t k = 0; k < 10; ++k) {
+      double const apart = static_cast<double>(s.outputs[10 * i + k]) - static_cast<double>(test.targets[10 * i + k]);
+      each += apart * apart;
+    }
+    all += each;
+    auto const first = s.outputs.begin() + static_cast<std::ptrdiff_t>(10 * i);
+    wrong += std::max_element(first, first + 10) - first != data.test.labels[i];
+  }
+  CHECK(e.mean_square == all / static_cast<double>(test.targets.size()));
+  CHECK(static_cast<double>(wrong) < 0.1 * static_cast<double>(test.size));
+
+  auto const reference = m.checksum();
+  for (int ranks : {2, 3, 4})
+    pl::comm::run_local(ranks, [&](pl::comm::communicator c) {
+      pl::world w(std::move(c), 1);
+      auto n = build(w);
+      (void)pl::run::fit(n, train, options);
+      if (n.checksum() != reference) throw std::runtime_error(std::to_string(w.size()) + " ranks gave other bits");
+      if (pl::run::evaluate(n, test, 7).mean_square != e.mean_square) throw std::runtime_error("another mean square");
+      if (pl::run::serve(n, test, {.batch = 50}).outputs != s.outputs) throw std::runtime_error("other outputs");
+    });
+
+  // what the best epoch was judged by may lie above 1: it is saved, and gone on with
+  folder const at;
+  auto first = build(alone);
+  auto still = options;
+  still.epochs = 1, still.optimizer = pl::nn::adamw{.learning_rate = 0}, still.checkpoint = at.path();
+  CHECK(pl::run::fit(first, train, still).validation_error.back() > 1);
+  auto second = build(alone);
+  still.epochs = 2, still.resume = true;
+  CHECK(pl::run::fit(second, train, still).resumed_at.has_value());
+  CHECK(pl::run::evaluate(second, test).mean_square == before.mean_square);
+
+  auto short_one = test;
+  short_one.target = {5};
+  CHECK_THAT(sentence([&] { (void)pl::run::evaluate(m, short_one); }), ContainsSubstring("samples of 5 targets"));
+  short_one.targets = std::vector<float>(static_cast<std::size_t>(5 * test.size));
+  CHECK_THAT(sentence([&] { (void)pl::run::evaluate(m, short_one); }),
+             ContainsSubstring("output has shape [256, 10], a sample's target [5]"));
+  CHECK_THAT(sentence([&] { (void)pl::run::serve(m, short_one); }), ContainsSubstring("run::serve"));
+}
+
 TEST_CASE("checkpoints are the same files whichever way state is sharded, and training goes on under any other stage") {
   auto const data = test_digits();
   pl::world alone(pl::comm::communicator(pl::comm::self{}), 1);

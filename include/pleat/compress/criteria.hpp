@@ -111,21 +111,10 @@ template <class C> class score_sums {
 
 /// n samples of a data set, evenly spread.
 [[nodiscard]] inline io::dataset evenly(io::dataset const& data, index_t n) {
-  io::dataset d;
-  d.name = data.name;
-  d.sample = data.sample;
-  d.size = std::min(n, data.size);
-  d.classes = data.classes;
-  d.mean = data.mean;
-  d.scale = data.scale;
-  auto const pixels = static_cast<std::size_t>(data.sample_size());
-  for (index_t i = 0; i < d.size; ++i) {
-    auto const from = static_cast<std::size_t>(i * data.size / d.size);
-    d.pixels.insert(d.pixels.end(), data.pixels.begin() + static_cast<std::ptrdiff_t>(from * pixels),
-                    data.pixels.begin() + static_cast<std::ptrdiff_t>((from + 1) * pixels));
-    d.labels.push_back(data.labels[from]);
-  }
-  return d;
+  std::vector<index_t> which(static_cast<std::size_t>(std::clamp<index_t>(n, 0, data.size)));
+  for (std::size_t i = 0; i < which.size(); ++i)
+    which[i] = static_cast<index_t>(i) * data.size / static_cast<index_t>(which.size());
+  return data.pick(which);
 }
 
 }  // namespace detail

@@ -48,6 +48,7 @@ template <class Net> class lesson {
   lesson(parallel::model<Net>& m, io::dataset const& data, std::vector<teacher> const& teachers,
          distill_options const& o)
       : model_(&m), data_(&data), teachers_(&teachers), o_(&o), loader_(data) {
+    data.demand_classes("compress::distill");
     auto collect = [&](auto& h) { hints_.push_back(&h); };
     for_each_hint(m.net(), collect);
     for (auto const* h : hints_) taps_.push_back(h->teacher_unit());

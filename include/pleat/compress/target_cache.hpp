@@ -57,10 +57,11 @@ struct top_scores {
 
 namespace detail {
 
-/// XXH64 of pixels, then labels: whose scores these are.
+/// XXH64 of pixels or values, then labels: whose scores these are.
 [[nodiscard]] inline std::string fingerprint(io::dataset const& d) {
   io::checksum c;
   c.add(std::as_bytes(std::span(d.pixels)));
+  c.add(std::as_bytes(d.values.span()));
   c.add(std::as_bytes(std::span(d.labels)));
   return io::checksum::hex(c.value());
 }

@@ -1,8 +1,8 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 /// \file
-/// Labelled samples in memory: bytes as they lie in the file, turned into normalised floats batch by batch. Needs no
-/// Kokkos.
+/// Samples with classes or with numbers to be met: bytes or floats as they lie in the file, turned into normalised floats
+/// batch by batch. Needs no Kokkos.
 #pragma once
 
 #include <algorithm>
@@ -17,6 +17,7 @@
 #include <pleat/compute/detail/isa.hpp>
 #include <pleat/io/checksum.hpp>
 #include <pleat/io/idx.hpp>
+#include <pleat/io/shared_array.hpp>
 #include <pleat/tensor/extents.hpp>
 
 namespace pleat::io {
@@ -49,18 +50,45 @@ PLEAT_LAZY inline void normalise(std::uint8_t const* in, float* out, index_t n, 
 
 }  // namespace detail
 
-/// Samples of one shape with class labels. MNIST's training set takes 47 MB here and would take 188 MB as floats.
+/// Samples of one shape, bytes or floats, with a class each, or with numbers each (regression). MNIST's training set
+/// takes 47 MB here and would take 188 MB as floats.
 struct dataset {
   std::string name;                  ///< for messages: "mnist train"
   extents sample;                    ///< of one sample: [channels, height, width]
   index_t size = 0;                  ///< number of samples
-  int classes = 0;                   ///< labels are 0 … classes−1
-  float mean = 0, scale = 1;         ///< value = (byte − mean) · scale, both in units of the byte
-  std::vector<std::uint8_t> pixels;  ///< size × sample, row-major
-  std::vector<std::int32_t> labels;  ///< size
+  int classes = 0;                   ///< labels are 0 … classes−1; 0 where targets are numbers
+  float mean = 0, scale = 1;         ///< value = (what is stored − mean) · scale, both in units of what is stored
+  std::vector<std::uint8_t> pixels;  ///< size × sample, row-major, or empty where there are values
+  std::vector<std::int32_t> labels;  ///< size, or empty where there are targets
+  shared_array<float> values{};      ///< size × sample, row-major, instead of pixels
+  extents target{};                  ///< of one sample's numbers: [outputs]
+  shared_array<float> targets{};     ///< size × target, row-major, instead of labels
 
   /// Elements of one sample.
   [[nodiscard]] index_t sample_size() const noexcept { return sample.size(); }
+  /// True if samples have numbers, not classes.
+  [[nodiscard]] bool regression() const noexcept { return target.rank() > 0; }
+
+  /// \throws error if there are not as many samples, and labels or targets, as `size` says
+  PLEAT_ONCE inline void demand_whole() const {
+    auto const demand = [&](std::size_t found, index_t each, char const* what, char const* remedy) {
+      if (static_cast<index_t>(found) != size * each)
+        throw error{"io::dataset",
+                    "'" + name + "' has " + std::to_string(size) + " samples of " + std::to_string(each) + " " + what +
+                        ", found " + std::to_string(found),
+                    remedy};
+    };
+    if (!values.empty()) demand(values.size(), sample_size(), "values", "Fill values, or pixels, sample after sample");
+    else demand(pixels.size(), sample_size(), "bytes", "Fill pixels, or values, sample after sample");
+    if (regression()) demand(targets.size(), target.size(), "targets", "Fill targets sample after sample");
+    else demand(labels.size(), 1, "label", "Give every sample its class, or a shape of targets and their numbers");
+  }
+  /// \throws error where `call` needs classes and these data have numbers
+  PLEAT_ONCE inline void demand_classes(char const* call) const {
+    if (regression())
+      throw error{call, "the samples of '" + name + "' have numbers to be met, and this needs a class for each",
+                  "Use data with labels here"};
+  }
 
   /// Row r of the batch becomes sample indices[r]: `x` receives indices.size() × sample_size() normalised values, `y`
   /// (if not null) the labels. Host memory. Rows are independent: threads may each take a part of the indices. \throws
@@ -71,32 +99,78 @@ struct dataset {
     // waiting (256 images of MNIST on a Zen 5: 105 µs before, 16 after); the rest of a long row is the hardware's
     // prefetcher's.
     constexpr std::size_t ahead = 4;
-    index_t const head = std::min<index_t>(n, 4096);
+    bool const bytes = values.empty();
+    auto const* const first = bytes ? pixels.data() : reinterpret_cast<std::uint8_t const*>(values.data());
+    index_t const row = bytes ? n : n * static_cast<index_t>(sizeof(float));
+    index_t const head = std::min<index_t>(row, 4096);
     for (std::size_t r = 0; r < indices.size(); ++r) {
       if (r + ahead < indices.size() && indices[r + ahead] >= 0 && indices[r + ahead] < size)
-        for (index_t k = 0; k < head; k += 64) __builtin_prefetch(pixels.data() + indices[r + ahead] * n + k);
-      index_t const i = indices[r];
-      if (i < 0 || i >= size)
-        throw error{"io::dataset::gather",
-                    "sample " + std::to_string(i) + " of '" + name + "', which has " + std::to_string(size),
-                    "Gather samples from 0 to size - 1: make the sampler for the size of this data set"};
-      detail::normalise(pixels.data() + i * n, x + static_cast<index_t>(r) * n, n, mean, scale);
+        for (index_t k = 0; k < head; k += 64) __builtin_prefetch(first + indices[r + ahead] * row + k);
+      index_t const i = demand_index(indices[r]);
+      auto* const to = x + static_cast<index_t>(r) * n;
+      if (bytes) detail::normalise(pixels.data() + i * n, to, n, mean, scale);
+      else
+        for (index_t k = 0; k < n; ++k) to[k] = (values.data()[i * n + k] - mean) * scale;
       if (y) y[r] = labels[static_cast<std::size_t>(i)];
     }
   }
+  /// Row r becomes the target of sample indices[r]: `t` receives indices.size() × target.size() numbers as they are.
+  /// Host memory. \throws error if an index is outside [0, size)
+  PLEAT_ONCE inline void gather_targets(std::span<index_t const> indices, float* t) const {
+    for (index_t const n = target.size(); index_t const asked : indices)
+      t = std::copy_n(targets.data() + demand_index(asked) * n, n, t);
+  }
 
-  /// "60000 samples, 0123456789abcdef": number and a checksum of all that training sees (samples, labels,
+  /// The samples with these numbers, in this order, in memory of their own. \throws error if one is outside [0, size)
+  PLEAT_ONCE [[nodiscard]] inline dataset pick(std::span<index_t const> indices) const {
+    dataset d{.name = name,
+              .sample = sample,
+              .size = static_cast<index_t>(indices.size()),
+              .classes = classes,
+              .mean = mean,
+              .scale = scale,
+              .pixels = {},
+              .labels = {},
+              .values = {},
+              .target = target};
+    index_t const n = sample_size(), m = target.size();
+    std::vector<float> numbers, goals;
+    for (index_t const asked : indices) {
+      index_t const i = demand_index(asked);
+      if (values.empty()) d.pixels.insert(d.pixels.end(), pixels.begin() + i * n, pixels.begin() + (i + 1) * n);
+      else numbers.insert(numbers.end(), values.begin() + i * n, values.begin() + (i + 1) * n);
+      if (regression()) goals.insert(goals.end(), targets.begin() + i * m, targets.begin() + (i + 1) * m);
+      else d.labels.push_back(labels[static_cast<std::size_t>(i)]);
+    }
+    d.values = std::move(numbers);
+    d.targets = std::move(goals);
+    return d;
+  }
+
+  /// "60000 samples, 0123456789abcdef": number and a checksum of all that training sees (samples, labels or targets,
   /// normalisation). One pass over the data.
   PLEAT_ONCE [[nodiscard]] inline std::string fingerprint() const {
     checksum c;
     std::vector<index_t> shape{sample.rank(), size, classes};
     for (int d = 0; d < sample.rank(); ++d) shape.push_back(sample[d]);
+    for (int d = 0; d < target.rank(); ++d) shape.push_back(target[d]);
     float const normalisation[] = {mean, scale};
     c.add(std::as_bytes(std::span<index_t const>(shape)));
     c.add(std::as_bytes(std::span(normalisation)));
     c.add(std::as_bytes(std::span(pixels)));
+    c.add(std::as_bytes(values.span()));
     c.add(std::as_bytes(std::span(labels)));
+    c.add(std::as_bytes(targets.span()));
     return std::to_string(size) + " samples, " + checksum::hex(c.value());
+  }
+
+ private:
+  PLEAT_LAZY [[nodiscard]] index_t demand_index(index_t i) const {
+    if (i < 0 || i >= size)
+      throw error{"io::dataset::gather",
+                  "sample " + std::to_string(i) + " of '" + name + "', which has " + std::to_string(size),
+                  "Gather samples from 0 to size - 1: make the sampler for the size of this data set"};
+    return i;
   }
 };
 

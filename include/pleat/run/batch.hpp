@@ -19,25 +19,31 @@
 
 namespace pleat::run {
 
-/// Extents of a batch of n samples. \throws error for samples of so many extents that a batch has one too many
-PLEAT_ONCE [[nodiscard]] inline extents batch_shape(io::dataset const& data, index_t n) {
-  if (data.sample.rank() >= extents::max_rank)
+/// Extents of n samples (or of n samples' targets) of `each` together. \throws error for so many extents that a batch
+/// has one too many
+PLEAT_ONCE [[nodiscard]] inline extents batch_shape(io::dataset const& data, extents const& each, index_t n) {
+  if (each.rank() >= extents::max_rank)
     throw error{"run::batch_shape",
-                "a sample of '" + data.name + "' has " + std::to_string(data.sample.rank()) +
+                "a sample of '" + data.name + "' has " + std::to_string(each.rank()) +
                     " extents, and a batch of them one more: at most " + std::to_string(extents::max_rank),
                 "Put extents together, as in [channels, height, width]"};
   std::array<index_t, extents::max_rank> dims{n};
-  std::copy(data.sample.begin(), data.sample.end(), dims.begin() + 1);
-  return extents(std::span<index_t const>(dims.data(), static_cast<std::size_t>(data.sample.rank()) + 1));
+  std::copy(each.begin(), each.end(), dims.begin() + 1);
+  return extents(std::span<index_t const>(dims.data(), static_cast<std::size_t>(each.rank()) + 1));
+}
+/// Extents of a batch of n samples.
+PLEAT_LAZY [[nodiscard]] inline extents batch_shape(io::dataset const& data, index_t n) {
+  return batch_shape(data, data.sample, n);
 }
 
 /// Turns sample numbers into tensors. Keeps its staging memory, so a steady state allocates nothing.
 template <class T, class Space> class batch_loader {
  public:
-  /// Samples and their labels where the model computes.
+  /// Samples and their labels, or their targets, where the model computes.
   struct batch {
     tensor<T, Space> x;                  ///< [n, sample…]
-    tensor<std::int32_t, Space> labels;  ///< [n]
+    tensor<std::int32_t, Space> labels;  ///< [n]; of rank 0 where samples have targets
+    tensor<T, Space> targets;            ///< [n, target…]; of rank 0 where samples have labels
   };
 
   explicit batch_loader(io::dataset const& data) : data_(&data) {}
@@ -45,25 +51,36 @@ template <class T, class Space> class batch_loader {
   /// The samples with these numbers, in this order.
   [[nodiscard]] batch load(context<Space>& where, std::span<index_t const> samples) {
     auto const n = static_cast<index_t>(samples.size());
-    extents const shape = batch_shape(*data_, n);
-    batch b{tensor<T, Space>::allocate(where, shape), tensor<std::int32_t, Space>::allocate(where, extents{n})};
+    bool const numbers = data_->regression();
+    batch b{tensor<T, Space>::allocate(where, batch_shape(*data_, data_->sample, n)), {}, {}};
+    if (numbers) b.targets = tensor<T, Space>::allocate(where, batch_shape(*data_, data_->target, n));
+    else b.labels = tensor<std::int32_t, Space>::allocate(where, extents{n});
     if constexpr (compute::is_host_space_v<Space> && std::is_same_v<T, float>) {
-      data_->gather(samples, b.x.data(), b.labels.data());
+      data_->gather(samples, b.x.data(), numbers ? nullptr : b.labels.data());
+      if (numbers) data_->gather_targets(samples, b.targets.data());
     } else {
-      pixels_.resize(static_cast<std::size_t>(b.x.size()));
-      labels_.resize(samples.size());
-      data_->gather(samples, pixels_.data(), labels_.data());
-      converted_.resize(pixels_.size());
-      std::transform(pixels_.begin(), pixels_.end(), converted_.begin(), [](float x) { return static_cast<T>(x); });
-      copy_from_host(where, converted_.data(), b.x);
-      copy_from_host(where, labels_.data(), b.labels);
+      staged_.resize(static_cast<std::size_t>(b.x.size()));
+      if (!numbers) labels_.resize(samples.size());
+      data_->gather(samples, staged_.data(), numbers ? nullptr : labels_.data());
+      send(where, b.x);
+      if (!numbers) return copy_from_host(where, labels_.data(), b.labels), b;
+      staged_.resize(static_cast<std::size_t>(b.targets.size()));
+      data_->gather_targets(samples, staged_.data());
+      send(where, b.targets);
     }
     return b;
   }
 
  private:
+  /// What is staged, as T.
+  void send(context<Space>& where, tensor<T, Space>& to) {
+    converted_.resize(staged_.size());
+    std::transform(staged_.begin(), staged_.end(), converted_.begin(), [](float x) { return static_cast<T>(x); });
+    copy_from_host(where, converted_.data(), to);
+  }
+
   io::dataset const* data_;
-  std::vector<float> pixels_;
+  std::vector<float> staged_;
   std::vector<T> converted_;
   std::vector<std::int32_t> labels_;
 };

@@ -7,6 +7,7 @@
 
 #include <cstdint>
 #include <cstring>
+#include <limits>
 #include <map>
 #include <optional>
 #include <span>
@@ -100,7 +101,9 @@ template <class T, class Space>
     // Best values were judged with the steps of their time: without those they are not what was judged.
     bool const unjudged = data.with_best && detail::demand_same_steps(m, c.call, c.group(detail::best_steps_group)) > 0;
     data.with_best = data.with_best && !unjudged;
-    double const best_error = data.with_best ? c.real("best_error", 0, 1, "It was written by another program") : 0;
+    double const best_error = data.with_best ? c.real("best_error", 0, std::numeric_limits<double>::max(),
+                                                      "It was written by another program")
+                                             : 0;
     resume_point point;
     std::uint64_t const steps = c.number("steps"), optimizer_steps = c.number("optimizer_steps");
     point.step = static_cast<index_t>(c.number("cursor"));

@@ -5,7 +5,9 @@
 /// files are io/checkpoint.hpp's business; run/checkpoint.hpp reads them.
 #pragma once
 
+#include <cmath>
 #include <cstdint>
+#include <limits>
 #include <map>
 #include <memory>
 #include <optional>
@@ -41,7 +43,8 @@ struct checkpoint_extras {
 /// The parameters that judged best so far. A checkpoint takes them along.
 template <class T> struct best_so_far {
   std::vector<T> values{};  ///< of this rank, as model.held_values() gives them
-  double error = 2;         ///< share of wrong answers; more than all: nothing was judged yet
+  /// run::evaluation::error(); infinite: nothing was judged yet
+  double error = std::numeric_limits<double>::infinity();
   std::map<std::string, codec::learned_steps> steps{};  ///< those of this rank, of weights that train as codes
 };
 
@@ -117,7 +120,7 @@ void checkpoint_writer::save(parallel::any_model<T, Space> const& m, nn::optimiz
                              index_t step, checkpoint_extras const& extras, best_so_far<T> const* best) {
   region r("pleat::run::save_checkpoint");
   try {
-    save_share(m, optimizer, step, extras, best && best->error <= 1 ? best : nullptr);
+    save_share(m, optimizer, step, extras, best && std::isfinite(best->error) ? best : nullptr);
   } catch (error const& e) {
     if (e.rank() < 0) throw;  // of a transport: who did not come, but not to what
     throw error{"run::save_checkpoint('" + folder_ + "')",

@@ -5,7 +5,9 @@
 #pragma once
 
 #include <algorithm>
+#include <cmath>
 #include <numeric>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -17,34 +19,29 @@
 
 namespace pleat::run {
 
-/// What evaluate counted over all ranks' samples.
+/// What evaluate found over all ranks' samples.
 struct evaluation {
-  index_t samples = 0, errors = 0;
-  /// Share of wrong answers, in [0, 1].
-  [[nodiscard]] double error() const noexcept {
+  index_t samples = 0;
+  index_t errors = 0;  ///< wrong classes
+  /// confusion[label · classes + answer]
+  std::vector<index_t> confusion{};
+  double mean_square = 0;     ///< where samples have targets: of (output − target) over samples and outputs
+  double target_squares = 0;  ///< the same of the targets themselves
+  /// Share of wrong classes, in [0, 1]; where samples have targets, the relative error ‖output − target‖ / ‖target‖ (of
+  /// targets that are all zero: the root of the mean square).
+  PLEAT_LAZY [[nodiscard]] double error() const noexcept {
+    if (mean_square > 0) return std::sqrt(target_squares > 0 ? mean_square / target_squares : mean_square);
     return samples ? static_cast<double>(errors) / static_cast<double>(samples) : 0;
   }
+  /// Share of right classes.
   PLEAT_LAZY [[nodiscard]] double accuracy() const noexcept { return 1 - error(); }
-  /// confusion[label · classes + answer]
-  std::vector<index_t> confusion;
 };
 
-/// Classifies every sample of `data`, each on one rank, in batches of `batch`. Collective; the same result on every
-/// rank. The answer is the class of the largest output, the first one if several are largest. Sharded parameters
-/// (state_stage = 3) are gathered layer by layer for every batch; larger batches gather less often.
-/// \throws error on every rank alike, also what a layer of one rank has to say (where parts lie along a tensor axis: on
-/// that rank; so is what breaks off a walk of state stage 3: no memory for its input, parameters that did not come)
-template <class T, class Space>
-[[nodiscard]] evaluation evaluate(parallel::any_model<T, Space> const& m, io::dataset const& data,
-                                  index_t batch = 256) {
-  if (batch < 1) throw error{"run::evaluate", "a batch of " + std::to_string(batch) + " samples", "Use 1 or more"};
-  region r("pleat::run::evaluate");
-  for (std::size_t s = 0; s < static_cast<std::size_t>(data.size); ++s)  // every rank has all labels: all refuse alike
-    if (data.labels[s] < 0 || data.labels[s] >= data.classes)
-      throw error{"run::evaluate",
-                  "sample " + std::to_string(s) + " of '" + data.name + "' has the label " +
-                      std::to_string(data.labels[s]) + ", expected 0 to " + std::to_string(data.classes - 1),
-                  "Leave samples without a class out of the set"};
+namespace detail {
+/// The outputs of every sample of `data`, each on one rank, in batches of `batch`: each(first, count, y) where the last
+/// stage is. Collective.
+template <class T, class Space, class Each>
+void answer_all(parallel::any_model<T, Space> const& m, io::dataset const& data, index_t batch, Each const& each) {
   auto& ranks = m.ranks();  // each stage's replicas; all stages of one replica see the same samples
   batch_loader<T, Space> loader(data);
   index_range const mine = block_range(data.size, ranks.size(), ranks.rank());
@@ -52,8 +49,6 @@ template <class T, class Space>
   bool const together = m.plan().state_stage == 3;
   index_t const most = together ? (data.size + ranks.size() - 1) / ranks.size() : mine.size();
   std::vector<index_t> samples(static_cast<std::size_t>(std::max<index_t>(0, std::min(batch, mine.size()))));
-  std::vector<index_t> confusion(static_cast<std::size_t>(data.classes) * static_cast<std::size_t>(data.classes));
-  std::vector<std::int32_t> answers;
   comm::attempts batches(m.parts().size() > 1);
   for (index_t at = mine.begin; at < mine.begin + most; at += batch)
     batches([&] {
@@ -62,26 +57,102 @@ template <class T, class Space>
       std::iota(samples.begin(), samples.end(), n > 0 ? at : index_t{0});
       auto b = comm::whole_or_broken_off(together, [&] { return loader.load(m.context(), samples); });
       auto const y = m.predict(std::move(b.x), parallel::answer_at::last_stage);
-      if (!m.has_last_stage()) return;
-      nn::classify(m.context(), y, answers);
-      for (index_t i = 0; i < n; ++i) {
-        auto const label = data.labels[static_cast<std::size_t>(at + i)];
-        auto const answer = answers[static_cast<std::size_t>(i)];
-        if (answer >= 0 && answer < data.classes)
-          ++confusion[static_cast<std::size_t>(label) * static_cast<std::size_t>(data.classes) +
-                      static_cast<std::size_t>(answer)];
-      }
+      if (m.has_last_stage()) each(at, n, y);
     });
   batches.meet(m.all_ranks());
-  ranks.all_reduce(confusion);
-  if (m.pipeline().size() > 1) m.pipeline().broadcast(confusion, m.layout().last_rank());
-  evaluation e;
-  e.samples = data.size;
-  e.confusion = std::move(confusion);
-  index_t right = 0;
+}
+
+/// What the replicas of the last stage have found, each at its own places of zeroed `found`, on every rank.
+template <class T, class Space, class N>
+void share_found(parallel::any_model<T, Space> const& m, std::vector<N>& found) {
+  m.ranks().all_reduce(found);
+  if (m.pipeline().size() > 1) m.pipeline().broadcast(found, m.layout().last_rank());
+}
+
+/// Every rank has all labels: all refuse alike.
+PLEAT_ONCE inline void demand_labels(io::dataset const& data) {
+  for (std::size_t s = 0; s < data.labels.size(); ++s)
+    if (data.labels[s] < 0 || data.labels[s] >= data.classes)
+      throw error{"run::evaluate",
+                  "sample " + std::to_string(s) + " of '" + data.name + "' has the label " +
+                      std::to_string(data.labels[s]) + ", expected 0 to " + std::to_string(data.classes - 1),
+                  "Leave samples without a class out of the set"};
+}
+
+/// \param shape of the output of a batch of these data
+PLEAT_ONCE inline void demand_outputs(char const* call, io::dataset const& data, extents const& shape) {
+  if (shape.rank() < 1 || shape.size_from(1) != data.target.size())
+    throw error{
+        call, "the network's output has shape " + shape.to_string() + ", a sample's target " + data.target.to_string(),
+        "Give the network as many outputs as the target has numbers"};
+}
+
+/// Of n samples' outputs: the sum over each of (output − target)², sample after sample. \param first of the data set
+PLEAT_ONCE inline void add_squares(io::dataset const& data, index_t first, index_t n, std::span<double const> outputs,
+                                   std::span<double> squares) {
+  index_t const each = data.target.size();
+  for (index_t s = 0; s < n; ++s)
+    for (index_t i = 0; i < each; ++i) {
+      double const apart = outputs[static_cast<std::size_t>(s * each + i)] -
+                           static_cast<double>(data.targets[static_cast<std::size_t>((first + s) * each + i)]);
+      squares[static_cast<std::size_t>(first + s)] += apart * apart;
+    }
+}
+
+/// Sums of all samples in one order: the same figures on any number of ranks.
+PLEAT_ONCE [[nodiscard]] inline evaluation of_squares(io::dataset const& data, std::span<double const> squares) {
+  evaluation e{.samples = data.size};
+  for (double const s : squares) e.mean_square += s;
+  for (float const t : data.targets) e.target_squares += static_cast<double>(t) * static_cast<double>(t);
+  if (double const n = static_cast<double>(data.size * data.target.size()); n > 0)
+    e.mean_square /= n, e.target_squares /= n;
+  return e;
+}
+}  // namespace detail
+
+/// Judges the answers to every sample of `data`, each on one rank, in batches of `batch`: against its class (the answer
+/// is the class of the largest output, the first one if several are largest) or against its targets. Collective; the
+/// same result on every rank. Sharded parameters (state_stage = 3) are gathered layer by layer for every batch; larger
+/// batches gather less often.
+/// \throws error on every rank alike, also what a layer of one rank has to say (where parts lie along a tensor axis: on
+/// that rank; so is what breaks off a walk of state stage 3: no memory for its input, parameters that did not come)
+template <class T, class Space>
+[[nodiscard]] evaluation evaluate(parallel::any_model<T, Space> const& m, io::dataset const& data,
+                                  index_t batch = 256) {
+  if (batch < 1) throw error{"run::evaluate", "a batch of " + std::to_string(batch) + " samples", "Use 1 or more"};
+  region r("pleat::run::evaluate");
+  data.demand_whole();
+  if (data.regression()) {
+    std::vector<double> squares(static_cast<std::size_t>(data.size)), outputs;
+    std::vector<T> host;
+    detail::answer_all(m, data, batch, [&](index_t at, index_t n, tensor<T, Space> const& y) {
+      detail::demand_outputs("run::evaluate", data, y.shape());
+      host.resize(static_cast<std::size_t>(y.size()));
+      copy_to_host(m.context(), y, host.data());
+      outputs.resize(host.size());
+      std::transform(host.begin(), host.end(), outputs.begin(), [](T v) { return static_cast<double>(v); });
+      detail::add_squares(data, at, n, outputs, squares);
+    });
+    detail::share_found(m, squares);
+    return detail::of_squares(data, squares);
+  }
+  detail::demand_labels(data);
+  std::vector<index_t> confusion(static_cast<std::size_t>(data.classes) * static_cast<std::size_t>(data.classes));
+  std::vector<std::int32_t> answers;
+  detail::answer_all(m, data, batch, [&](index_t at, index_t n, tensor<T, Space> const& y) {
+    nn::classify(m.context(), y, answers);
+    for (index_t i = 0; i < n; ++i) {
+      auto const label = data.labels[static_cast<std::size_t>(at + i)];
+      auto const answer = answers[static_cast<std::size_t>(i)];
+      if (answer >= 0 && answer < data.classes)
+        ++confusion[static_cast<std::size_t>(label) * static_cast<std::size_t>(data.classes) +
+                    static_cast<std::size_t>(answer)];
+    }
+  });
+  detail::share_found(m, confusion);
+  evaluation e{.samples = data.size, .errors = data.size, .confusion = std::move(confusion)};
   for (int c = 0; c < data.classes; ++c)
-    right += e.confusion[static_cast<std::size_t>(c) * static_cast<std::size_t>(data.classes + 1)];
-  e.errors = data.size - right;
+    e.errors -= e.confusion[static_cast<std::size_t>(c) * static_cast<std::size_t>(data.classes + 1)];
   return e;
 }
 

@@ -108,7 +108,7 @@ template <class T, class Space> class dataset_source {
   }
   [[nodiscard]] tensor<T, Space> loss(parallel::micro_batch const& m, tensor<T, Space> y) {
     load(m);
-    return model_->cross_entropy(y, last_.labels).dy;
+    return data_->regression() ? model_->mean_square(y, last_.targets).dy : model_->cross_entropy(y, last_.labels).dy;
   }
 
  private:
@@ -325,7 +325,7 @@ template <class T, class Space>
   report.steps = step - first_step;
   report.seconds = std::chrono::duration<double>(clock::now() - start).count();
   report.samples_per_second = static_cast<double>(samples_done) / std::max(report.seconds, 1e-9);
-  if (best.error <= 1) {
+  if (std::isfinite(best.error)) {
     give_learned_steps(m, best.steps);
     m.set_held_values(best.values);
   }
@@ -335,6 +335,7 @@ template <class T, class Space>
 /// The same on a data set.
 template <class T, class Space>
 [[gnu::cold]] fit_report train(parallel::any_model<T, Space>& m, io::dataset const& data, fit_options options) {
+  data.demand_whole();
   dataset_source<T, Space> source(m, data);
   return train(m, data.size, fit_source<tensor<T, Space>>(source), std::move(options));
 }
@@ -358,7 +359,7 @@ fit_report fit_from(parallel::model<Net>& m, index_t size, Source& source, fit_o
   return detail::train(m.teachable(), size, detail::fit_source<nn::tensor_of<Net>>(source), std::move(options));
 }
 
-/// The same on a data set, against its labels: mean cross entropy.
+/// The same on a data set: mean cross entropy against its labels, or mean square against its targets.
 template <class Net> fit_report fit(parallel::model<Net>& m, io::dataset const& data, fit_options options = {}) {
   nn::demand_every_weight_trainable(m.net());
   return detail::train(m.teachable(), data, std::move(options));

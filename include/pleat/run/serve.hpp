@@ -12,6 +12,7 @@
 #include <pleat/nn/metrics.hpp>
 #include <pleat/parallel/any_model.hpp>
 #include <pleat/run/batch.hpp>
+#include <pleat/run/evaluate.hpp>
 
 namespace pleat::run {
 
@@ -23,7 +24,8 @@ struct serve_options {
 
 /// The answers, and how fast they came.
 struct serve_report {
-  std::vector<std::int32_t> answers;  ///< class of every request, on every rank
+  std::vector<std::int32_t> answers;  ///< class of every request, on every rank; none where requests have targets
+  std::vector<float> outputs{};       ///< where they have: requests × target, on every rank
   double seconds = 0;                 ///< of the slowest rank
   double throughput = 0;              ///< requests per second, over all ranks
   /// seconds from the start of a batch to its answers, over all batches of all ranks
@@ -46,18 +48,32 @@ template <class T, class Space>
   index_t const batches = (requests.size + options.batch - 1) / options.batch;
   batch_loader<T, Space> loader(requests);
   std::vector<index_t> samples;
+  serve_report report;
+  bool const numbers = requests.regression();
+  index_t const each = numbers ? requests.target.size() : 0;
+  report.answers.assign(static_cast<std::size_t>(numbers ? 0 : requests.size), 0);
+  report.outputs.assign(static_cast<std::size_t>(requests.size * each), 0);
   std::vector<std::int32_t> answers;
+  std::vector<T> outputs;
   auto const answer = [&](index_t b) {
     index_t const begin = b * options.batch, end = std::min(requests.size, begin + options.batch);
     samples.resize(static_cast<std::size_t>(end - begin));
     for (index_t i = begin; i < end; ++i) samples[static_cast<std::size_t>(i - begin)] = i;
-    nn::classify(m.context(), m.predict(loader.load(m.context(), samples).x), answers);
+    auto const y = m.predict(loader.load(m.context(), samples).x);
+    if (!numbers) {
+      nn::classify(m.context(), y, answers);
+      std::copy(answers.begin(), answers.end(), report.answers.begin() + begin);
+      return;
+    }
+    detail::demand_outputs("run::serve", requests, y.shape());
+    outputs.resize(static_cast<std::size_t>(y.size()));
+    copy_to_host(m.context(), y, outputs.data());
+    std::transform(outputs.begin(), outputs.end(), report.outputs.begin() + begin * each,
+                   [](T v) { return static_cast<float>(v); });
   };
 
   comm::attempts pieces(m.parts().size() > 1);
   for (index_t w = 0; w < options.warm_up && ranks.rank() < batches; ++w) pieces([&] { answer(ranks.rank()); });
-  serve_report report;
-  report.answers.assign(static_cast<std::size_t>(requests.size), 0);
   std::vector<double> latency(static_cast<std::size_t>(batches));
   ranks.barrier();
   auto const start = clock::now();
@@ -66,7 +82,6 @@ template <class T, class Space>
     pieces([&] {
       answer(b);
       latency[static_cast<std::size_t>(b)] = std::chrono::duration<double>(clock::now() - begin).count();
-      std::copy(answers.begin(), answers.end(), report.answers.begin() + b * options.batch);
     });
   }
   double const seconds = std::chrono::duration<double>(clock::now() - start).count();
@@ -74,6 +89,7 @@ template <class T, class Space>
   report.seconds = ranks.all_reduce_value(seconds, comm::reduction::max);
   // Everybody filled its own places of zeroed arrays.
   ranks.all_reduce(report.answers);
+  ranks.all_reduce(report.outputs);
   ranks.all_reduce(latency);
   report.throughput = report.seconds > 0 ? static_cast<double>(requests.size) / report.seconds : 0;
   if (!latency.empty()) {
