@@ -48,3 +48,21 @@ TEST_CASE("samples of so many extents that a batch has one too many are refused"
   data.sample = pl::extents{1, 1, 1, 1, 1, 2};
   CHECK_THROWS_WITH(pl::run::batch_shape(data, 3), ContainsSubstring("a sample of 'volumes' has 6 extents"));
 }
+
+TEST_CASE("tokens reach a network of half as their bits, not as numbers that it cannot count to") {
+  pl::context<space> where(pl::make_instance<space>(1));
+  pl::io::token_dataset text{"text", 5000, 2, 1, {1, 4097, 300, 2}};
+  auto const data = pl::io::windows_of(text);
+  REQUIRE(data.size == 2);
+  pl::run::batch_loader<pl::bfloat16, space> loader(data);
+  auto const b = loader.load(where, std::vector<pl::index_t>{1, 0});
+  CHECK((b.x.shape() == pl::extents{2, 2} && b.labels.shape() == pl::extents{2, 2}));
+  std::vector<pl::bfloat16> x(4);
+  std::vector<std::int32_t> y(4);
+  pl::copy_to_host(where, b.x, x.data());
+  pl::copy_to_host(where, b.labels, y.data());
+  std::vector<pl::index_t> tokens;
+  for (auto const t : x) tokens.push_back(pl::token_index(t));
+  CHECK(tokens == std::vector<pl::index_t>{4097, 300, 1, 4097});
+  CHECK(y == std::vector<std::int32_t>{300, 2, 4097, 300});
+}

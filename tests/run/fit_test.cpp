@@ -7,6 +7,7 @@
 #include <pleat/comm/self.hpp>
 #include <pleat/nn/activations.hpp>
 #include <pleat/nn/batch_norm.hpp>
+#include <pleat/nn/embedding.hpp>
 #include <pleat/nn/flatten.hpp>
 #include <pleat/nn/linear.hpp>
 #include <pleat/nn/sequential.hpp>
@@ -17,6 +18,7 @@
 #include <catch2/matchers/catch_matchers_string.hpp>
 
 #include <algorithm>
+#include <cmath>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
@@ -194,6 +196,73 @@ TEST_CASE("fit meets targets by their mean square, and floats train as the bytes
   CHECK_THAT(sentence([&] { (void)pl::run::serve(m, short_one); }), ContainsSubstring("run::serve"));
 }
 
+TEST_CASE("windows of a text train and are judged position by position, the same on any number of ranks") {
+  // after every 'a' comes b or c, half and half; all else is certain: ln 2 for every other character and 0 for the rest
+  std::string text;
+  for (std::uint64_t i = 0; i < 1500; ++i) text += (i * i * 2654435761u >> 9) % 2 ? "ab" : "ac";
+  auto const split = pl::io::split_text(text, 8);
+  auto const train = pl::io::windows_of(split.train), test = pl::io::windows_of(split.validation);
+  CHECK((train.positions() == 8 && train.size == split.train.size() && train.classes == 3));
+  CHECK(train.fingerprint() == split.train.fingerprint());
+  auto const net = pl::nn::sequential(pl::nn::embedding("e", 3, 8), pl::nn::linear("out", 8, 3));
+  auto const bigrams = [&](pl::world& w) {
+    return pl::parallel::build(net, pl::plan::search(net, w, {.global_batch = 64, .deterministic = true}), w,
+                               {.seed = 5, .input = pl::extents{64, 8}});
+  };
+  pl::world alone(pl::comm::communicator(pl::comm::self{}), 1);
+  auto m = bigrams(alone);
+  auto const options = quiet(4);
+  auto const before = pl::run::evaluate(m, test);
+  (void)pl::run::fit(m, train, options);
+  auto const e = pl::run::evaluate(m, test);
+  CHECK((e.samples == test.size && e.judged == 8 * test.size && e.confusion.empty()));
+  CHECK(e.loss < before.loss);
+  // no bigram model beats half of ln 2 on average; one that knows who follows whom is close to it
+  CHECK((e.loss > 0.9 * 0.5 * std::log(2.0) && e.loss < 1.2 * 0.5 * std::log(2.0)));
+  CHECK((e.error() > 0.15 && e.error() < 0.35));
+
+  // by hand, from the scores of one window
+  auto const one = test.pick(std::vector<index_t>{2});
+  CHECK((one.size == 1 && one.positions() == 8));
+  std::vector<float> x(8), x2(8);
+  std::vector<std::int32_t> y(8), y2(8);
+  one.gather(std::vector<index_t>{0}, x.data(), y.data());
+  test.gather(std::vector<index_t>{2}, x2.data(), y2.data());
+  CHECK((x == x2 && y == y2));
+  auto in = pl::tensor<float>::allocate(m.context(), {1, 8});
+  pl::copy_from_host(m.context(), x.data(), in);
+  auto const out = m.predict(std::move(in));
+  std::vector<float> scores(24);
+  pl::copy_to_host(m.context(), out, scores.data());
+  double loss = 0;
+  index_t wrong = 0;
+  auto const served = pl::run::serve(m, one, {.batch = 1}).answers;
+  REQUIRE(served.size() == 8);
+  for (std::size_t t = 0; t < 8; ++t) {
+    double sum = 0;
+    for (std::size_t c = 0; c < 3; ++c) sum += std::exp(static_cast<double>(scores[3 * t + c]));
+    loss += std::log(sum) - static_cast<double>(scores[3 * t + static_cast<std::size_t>(y[t])]);
+    auto const first = scores.begin() + static_cast<std::ptrdiff_t>(3 * t);
+    wrong += std::max_element(first, first + 3) - first != y[t];
+    CHECK(std::max_element(first, first + 3) - first == served[t]);
+  }
+  auto const judged = pl::run::evaluate(m, one);
+  CHECK(judged.errors == wrong);
+  // a row's loss in float: its terms are below 8, so each of the few roundings is below 8 · 2^-23; ten of them
+  CHECK(std::abs(judged.loss - loss / 8) < 10 * 8 * 0x1p-23);
+
+  auto const reference = m.checksum();
+  for (int ranks : {2, 3})
+    pl::comm::run_local(ranks, [&](pl::comm::communicator c) {
+      pl::world w(std::move(c), 1);
+      auto n = bigrams(w);
+      (void)pl::run::fit(n, train, options);
+      if (n.checksum() != reference) throw std::runtime_error(std::to_string(w.size()) + " ranks gave other bits");
+      auto const found = pl::run::evaluate(n, test, 5);
+      if (found.loss != e.loss || found.errors != e.errors) throw std::runtime_error("another judgement");
+    });
+}
+
 TEST_CASE("checkpoints are the same files whichever way state is sharded, and training goes on under any other stage") {
   auto const data = test_digits();
   pl::world alone(pl::comm::communicator(pl::comm::self{}), 1);
@@ -291,14 +360,16 @@ TEST_CASE("evaluate counts every sample once, and its confusion matrix adds up")
   }
   CHECK(total == data.test.size);
   CHECK(diagonal == data.test.size - e.errors);
+  CHECK((e.judged == e.samples && e.loss > 0 && e.loss < std::log(10.0)));
   for (int ranks : {2, 3})
     pl::comm::run_local(ranks, [&](pl::comm::communicator c) {
       pl::world w(std::move(c), 1);
       auto n = build(w);
       (void)pl::run::fit(n, data.train, quiet(2));
       for (index_t batch : {1, 7, 1000})
-        if (pl::run::evaluate(n, data.test, batch).confusion != e.confusion)
-          throw std::runtime_error("another confusion matrix");
+        if (auto const found = pl::run::evaluate(n, data.test, batch);
+            found.confusion != e.confusion || found.loss != e.loss)
+          throw std::runtime_error("another confusion matrix, or loss");
     });
 }
 

@@ -17,6 +17,7 @@
 #include <pleat/io/dataset.hpp>
 #include <pleat/io/text.hpp>
 #include <pleat/tensor/tensor.hpp>
+#include <pleat/tensor/token.hpp>
 
 namespace pleat::compress {
 
@@ -43,12 +44,16 @@ class calibration {
   PLEAT_ONCE inline explicit calibration(io::dataset const& data, index_t subset_size = 128)
       : calibration(
             data.name, data.sample, data.size,
-            [&data](std::span<index_t const> s, float* out) { data.gather(s, out, nullptr); }, subset_size) {}
+            [&data](std::span<index_t const> s, float* out) { data.gather(s, out, nullptr); }, subset_size) {
+    tokens_ = data.windows != nullptr;
+  }
   /// Windows of tokens.
   PLEAT_ONCE inline explicit calibration(io::token_dataset const& data, index_t subset_size = 128)
       : calibration(
             data.name, extents{data.context}, data.size(),
-            [&data](std::span<index_t const> s, float* out) { data.gather(s, out, nullptr); }, subset_size) {}
+            [&data](std::span<index_t const> s, float* out) { data.gather(s, out, nullptr); }, subset_size) {
+    tokens_ = true;
+  }
   explicit calibration(io::dataset&&, index_t = 0) = delete;
   explicit calibration(io::token_dataset&&, index_t = 0) = delete;
 
@@ -67,7 +72,9 @@ class calibration {
     for (index_t i = 0; i < n; ++i) numbers[static_cast<std::size_t>(i)] = (first + i) * of_ / size_;
     std::vector<float> floats(static_cast<std::size_t>(x.size()));
     from_(as_span(numbers), floats.data());
-    std::vector<T> const converted(floats.begin(), floats.end());
+    std::vector<T> converted(floats.size());
+    std::transform(floats.begin(), floats.end(), converted.begin(),
+                   [this](float v) { return tokens_ ? token_value<T>(static_cast<index_t>(v)) : static_cast<T>(v); });
     copy_from_host(where, converted.data(), x);
     return x;
   }
@@ -77,6 +84,7 @@ class calibration {
   extents sample_;
   index_t of_ = 0, size_ = 0;
   gather from_;
+  bool tokens_ = false;  // what is gathered are numbers of tokens (tensor/token.hpp)
 };
 
 }  // namespace pleat::compress

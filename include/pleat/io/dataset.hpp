@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <initializer_list>
+#include <memory>
 #include <span>
 #include <string>
 #include <utility>
@@ -18,6 +19,7 @@
 #include <pleat/io/checksum.hpp>
 #include <pleat/io/idx.hpp>
 #include <pleat/io/shared_array.hpp>
+#include <pleat/io/text.hpp>
 #include <pleat/tensor/extents.hpp>
 
 namespace pleat::io {
@@ -50,8 +52,9 @@ PLEAT_LAZY inline void normalise(std::uint8_t const* in, float* out, index_t n, 
 
 }  // namespace detail
 
-/// Samples of one shape, bytes or floats, with a class each, or with numbers each (regression). MNIST's training set
-/// takes 47 MB here and would take 188 MB as floats.
+/// Samples of one shape, bytes or floats, with a class each, or with numbers each (regression); or windows of a text,
+/// with the token that follows each of their positions (windows_of). MNIST's training set takes 47 MB here and would
+/// take 188 MB as floats.
 struct dataset {
   std::string name;                  ///< for messages: "mnist train"
   extents sample;                    ///< of one sample: [channels, height, width]
@@ -63,14 +66,18 @@ struct dataset {
   shared_array<float> values{};      ///< size × sample, row-major, instead of pixels
   extents target{};                  ///< of one sample's numbers: [outputs]
   shared_array<float> targets{};     ///< size × target, row-major, instead of labels
+  std::shared_ptr<token_dataset const> windows{};  ///< instead of all that is stored above
 
   /// Elements of one sample.
   [[nodiscard]] index_t sample_size() const noexcept { return sample.size(); }
   /// True if samples have numbers, not classes.
   [[nodiscard]] bool regression() const noexcept { return target.rank() > 0; }
+  /// Labels of one sample: one, or one for each position of a window.
+  [[nodiscard]] index_t positions() const noexcept { return windows ? windows->context : 1; }
 
   /// \throws error if there are not as many samples, and labels or targets, as `size` says
   PLEAT_ONCE inline void demand_whole() const {
+    if (windows) return;
     auto const demand = [&](std::size_t found, index_t each, char const* what, char const* remedy) {
       if (static_cast<index_t>(found) != size * each)
         throw error{"io::dataset",
@@ -83,17 +90,18 @@ struct dataset {
     if (regression()) demand(targets.size(), target.size(), "targets", "Fill targets sample after sample");
     else demand(labels.size(), 1, "label", "Give every sample its class, or a shape of targets and their numbers");
   }
-  /// \throws error where `call` needs classes and these data have numbers
+  /// \throws error where `call` needs a class for each sample, and these have numbers
   PLEAT_ONCE inline void demand_classes(char const* call) const {
     if (regression())
       throw error{call, "the samples of '" + name + "' have numbers to be met, and this needs a class for each",
                   "Use data with labels here"};
   }
 
-  /// Row r of the batch becomes sample indices[r]: `x` receives indices.size() × sample_size() normalised values, `y`
-  /// (if not null) the labels. Host memory. Rows are independent: threads may each take a part of the indices. \throws
+  /// Row r of the batch becomes sample indices[r]: `x` receives indices.size() × sample_size() normalised values (of
+  /// windows, token numbers), `y` (if not null) the labels, positions() for each. Host memory. Rows are independent: threads may each take a part of the indices. \throws
   /// error if an index is outside [0, size)
   PLEAT_ONCE inline void gather(std::span<index_t const> indices, float* x, std::int32_t* y) const {
+    if (windows) return windows->gather(indices, x, y);
     index_t const n = sample_size();
     // Rows lie at random in a set larger than the caches. Asking for the head of a row some rows early hides the
     // waiting (256 images of MNIST on a Zen 5: 105 µs before, 16 after); the rest of a long row is the hardware's
@@ -123,6 +131,12 @@ struct dataset {
 
   /// The samples with these numbers, in this order, in memory of their own. \throws error if one is outside [0, size)
   PLEAT_ONCE [[nodiscard]] inline dataset pick(std::span<index_t const> indices) const {
+    if (windows) {
+      dataset some = *this;
+      some.size = static_cast<index_t>(indices.size());
+      some.windows = std::make_shared<token_dataset const>(windows->pick(indices));
+      return some;
+    }
     dataset d{.name = name,
               .sample = sample,
               .size = static_cast<index_t>(indices.size()),
@@ -150,6 +164,7 @@ struct dataset {
   /// "60000 samples, 0123456789abcdef": number and a checksum of all that training sees (samples, labels or targets,
   /// normalisation). One pass over the data.
   PLEAT_ONCE [[nodiscard]] inline std::string fingerprint() const {
+    if (windows) return windows->fingerprint();
     checksum c;
     std::vector<index_t> shape{sample.rank(), size, classes};
     for (int d = 0; d < sample.rank(); ++d) shape.push_back(sample[d]);
@@ -173,6 +188,21 @@ struct dataset {
     return i;
   }
 };
+
+/// A text's windows as samples: tokens in, the token behind each position is its label. fit, evaluate, fine_tune, distill
+/// and what scores weights by gradients take them as they take images.
+///
+///     auto const text = io::read_text("input.txt", 64);
+///     auto const train = io::windows_of(text.train), test = io::windows_of(text.validation);
+PLEAT_ONCE [[nodiscard]] inline dataset windows_of(token_dataset text) {
+  dataset d;
+  d.name = text.name;
+  d.sample = {text.context};
+  d.size = text.size();
+  d.classes = text.vocabulary;
+  d.windows = std::make_shared<token_dataset const>(std::move(text));
+  return d;
+}
 
 /// What one trains on and what one is judged by.
 struct split {

@@ -103,18 +103,26 @@ struct token_dataset {
   /// them (tensor/token.hpp), `y` (if not null) the tokens that follow. Host memory. \throws error if an index is
   /// outside [0, size())
   template <class T> void gather(std::span<index_t const> indices, T* x, std::int32_t* y) const {
-    index_t const windows = size();
     for (std::size_t r = 0; r < indices.size(); ++r) {
       index_t const i = indices[r];
-      if (i < 0 || i >= windows)
-        throw error{"io::token_dataset::gather",
-                    "window " + std::to_string(i) + " of '" + name + "', which has " + std::to_string(windows),
-                    "Gather windows from 0 to size() - 1: make the sampler for the size of this data set"};
+      demand_window(i);
       std::uint16_t const* const from = tokens.data() + i * stride;
       T* const to = x + static_cast<index_t>(r) * context;
       for (index_t t = 0; t < context; ++t) to[t] = token_value<T>(from[t]);
       if (y) std::copy(from + 1, from + 1 + context, y + static_cast<index_t>(r) * context);
     }
+  }
+
+  /// The windows with these numbers, in this order, one behind the other. \throws error if one is outside [0, size())
+  PLEAT_ONCE [[nodiscard]] inline token_dataset pick(std::span<index_t const> indices) const {
+    index_t const length = context + 1;  // with the token that follows the last position
+    token_dataset some{name, vocabulary, context, length, {}};
+    for (index_t const i : indices) {
+      demand_window(i);
+      auto const from = tokens.begin() + i * stride;
+      some.tokens.insert(some.tokens.end(), from, from + length);
+    }
+    return some;
   }
 
   /// "1003854 tokens, 0123456789abcdef": length and a checksum of all that training sees (tokens, window, stride). One
@@ -125,6 +133,14 @@ struct token_dataset {
     c.add(std::as_bytes(std::span(numbers)));
     c.add(std::as_bytes(std::span(tokens)));
     return std::to_string(tokens.size()) + " tokens, " + checksum::hex(c.value());
+  }
+
+ private:
+  PLEAT_LAZY void demand_window(index_t i) const {
+    if (i < 0 || i >= size())
+      throw error{"io::token_dataset::gather",
+                  "window " + std::to_string(i) + " of '" + name + "', which has " + std::to_string(size()),
+                  "Gather windows from 0 to size() - 1: make the sampler for the size of this data set"};
   }
 };
 

@@ -25,11 +25,12 @@ void check_scores(char const* call, tensor<T, Space> const& y, tensor<std::int32
 }
 }  // namespace detail
 
-/// The class with the largest score of each row of y [m, classes], into `answers` (resized to m).
+/// The class with the largest score of each row of y [m, classes], or [m, positions, classes], into `answers` (resized
+/// to m, or to m·positions).
 template <class T, class Space>
 void classify(context<Space>& where, tensor<T, Space> const& y, std::vector<std::int32_t>& answers) {
-  detail::check_scores<T, Space>("nn::classify", y, nullptr);
-  index_t const m = y.extent(0), classes = y.extent(1);
+  if (y.rank() != 3) detail::check_scores<T, Space>("nn::classify", y, nullptr);
+  index_t const classes = y.extent(y.rank() - 1), m = classes > 0 ? y.size() / classes : 0;
   auto best = tensor<std::int32_t, Space>::allocate(where, {m});
   compute::argmax_rows(where.space(), m, classes, static_cast<T const*>(y.data()), classes, best.data());
   answers.resize(static_cast<std::size_t>(m));

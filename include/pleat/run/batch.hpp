@@ -16,6 +16,7 @@
 #include <pleat/compute/detail/host.hpp>
 #include <pleat/io/dataset.hpp>
 #include <pleat/tensor/tensor.hpp>
+#include <pleat/tensor/token.hpp>
 
 namespace pleat::run {
 
@@ -42,7 +43,7 @@ template <class T, class Space> class batch_loader {
   /// Samples and their labels, or their targets, where the model computes.
   struct batch {
     tensor<T, Space> x;                  ///< [n, sample…]
-    tensor<std::int32_t, Space> labels;  ///< [n]; of rank 0 where samples have targets
+    tensor<std::int32_t, Space> labels;  ///< [n], of windows [n, positions]; of rank 0 where samples have targets
     tensor<T, Space> targets;            ///< [n, target…]; of rank 0 where samples have labels
   };
 
@@ -54,13 +55,15 @@ template <class T, class Space> class batch_loader {
     bool const numbers = data_->regression();
     batch b{tensor<T, Space>::allocate(where, batch_shape(*data_, data_->sample, n)), {}, {}};
     if (numbers) b.targets = tensor<T, Space>::allocate(where, batch_shape(*data_, data_->target, n));
-    else b.labels = tensor<std::int32_t, Space>::allocate(where, extents{n});
+    else
+      b.labels =
+          tensor<std::int32_t, Space>::allocate(where, data_->windows ? extents{n, data_->positions()} : extents{n});
     if constexpr (compute::is_host_space_v<Space> && std::is_same_v<T, float>) {
       data_->gather(samples, b.x.data(), numbers ? nullptr : b.labels.data());
       if (numbers) data_->gather_targets(samples, b.targets.data());
     } else {
       staged_.resize(static_cast<std::size_t>(b.x.size()));
-      if (!numbers) labels_.resize(samples.size());
+      if (!numbers) labels_.resize(static_cast<std::size_t>(b.labels.size()));
       data_->gather(samples, staged_.data(), numbers ? nullptr : labels_.data());
       send(where, b.x);
       if (!numbers) return copy_from_host(where, labels_.data(), b.labels), b;
@@ -75,7 +78,9 @@ template <class T, class Space> class batch_loader {
   /// What is staged, as T.
   void send(context<Space>& where, tensor<T, Space>& to) {
     converted_.resize(staged_.size());
-    std::transform(staged_.begin(), staged_.end(), converted_.begin(), [](float x) { return static_cast<T>(x); });
+    bool const tokens = data_->windows != nullptr;
+    std::transform(staged_.begin(), staged_.end(), converted_.begin(),
+                   [tokens](float x) { return tokens ? token_value<T>(static_cast<index_t>(x)) : static_cast<T>(x); });
     copy_from_host(where, converted_.data(), to);
   }
 

@@ -13,6 +13,7 @@
 
 #include <pleat/base/config.hpp>
 #include <pleat/comm/attempt.hpp>
+#include <pleat/compute/softmax.hpp>
 #include <pleat/nn/metrics.hpp>
 #include <pleat/parallel/any_model.hpp>
 #include <pleat/run/batch.hpp>
@@ -22,8 +23,10 @@ namespace pleat::run {
 /// What evaluate found over all ranks' samples.
 struct evaluation {
   index_t samples = 0;
+  index_t judged = 0;  ///< labels: samples, or their positions where they are windows of a text
   index_t errors = 0;  ///< wrong classes
-  /// confusion[label · classes + answer]
+  double loss = 0;     ///< mean cross entropy over what was judged, in nats; of a text, bits per token are loss / ln 2
+  /// confusion[label · classes + answer]; empty for windows of a text
   std::vector<index_t> confusion{};
   double mean_square = 0;     ///< where samples have targets: of (output − target) over samples and outputs
   double target_squares = 0;  ///< the same of the targets themselves
@@ -31,15 +34,15 @@ struct evaluation {
   /// targets that are all zero: the root of the mean square).
   PLEAT_LAZY [[nodiscard]] double error() const noexcept {
     if (mean_square > 0) return std::sqrt(target_squares > 0 ? mean_square / target_squares : mean_square);
-    return samples ? static_cast<double>(errors) / static_cast<double>(samples) : 0;
+    return judged ? static_cast<double>(errors) / static_cast<double>(judged) : 0;
   }
   /// Share of right classes.
   PLEAT_LAZY [[nodiscard]] double accuracy() const noexcept { return 1 - error(); }
 };
 
 namespace detail {
-/// The outputs of every sample of `data`, each on one rank, in batches of `batch`: each(first, count, y) where the last
-/// stage is. Collective.
+/// The outputs of every sample of `data`, each on one rank, in batches of `batch`: each(first, count, y, batch) where the
+/// last stage is. Collective.
 template <class T, class Space, class Each>
 void answer_all(parallel::any_model<T, Space> const& m, io::dataset const& data, index_t batch, Each const& each) {
   auto& ranks = m.ranks();  // each stage's replicas; all stages of one replica see the same samples
@@ -57,7 +60,7 @@ void answer_all(parallel::any_model<T, Space> const& m, io::dataset const& data,
       std::iota(samples.begin(), samples.end(), n > 0 ? at : index_t{0});
       auto b = comm::whole_or_broken_off(together, [&] { return loader.load(m.context(), samples); });
       auto const y = m.predict(std::move(b.x), parallel::answer_at::last_stage);
-      if (m.has_last_stage()) each(at, n, y);
+      if (m.has_last_stage()) each(at, n, y, b);
     });
   batches.meet(m.all_ranks());
 }
@@ -87,6 +90,30 @@ PLEAT_ONCE inline void demand_outputs(char const* call, io::dataset const& data,
         "Give the network as many outputs as the target has numbers"};
 }
 
+/// \param shape of the output of a batch of n samples
+PLEAT_ONCE inline void demand_scores(char const* call, io::dataset const& data, extents const& shape, index_t n) {
+  if (shape.rank() < 2 || shape.size() != n * data.positions() * shape[shape.rank() - 1])
+    throw error{call,
+                "the network's output has shape " + shape.to_string() + ", expected scores for " + std::to_string(n) +
+                    " samples of '" + data.name + "' with " + std::to_string(data.positions()) + " labels each",
+                "Let the network end in one score for each class of each label"};
+}
+
+/// The cross entropy of every row of scores, into `rows`.
+template <class T, class Space>
+void losses_of(context<Space>& where, tensor<T, Space> const& y, tensor<std::int32_t, Space> const& labels,
+               std::vector<nn::master_t<T>>& rows) {
+  using W = nn::master_t<T>;
+  index_t const classes = y.extent(y.rank() - 1), n = labels.size();
+  auto slopes = tensor<T, Space>::allocate(where, y.shape());
+  auto found = tensor<W, Space>::allocate(where, {n});
+  compute::cross_entropy(where.space(), n, classes, static_cast<T const*>(y.data()),
+                         static_cast<std::int32_t const*>(labels.data()), W(1), slopes.data(), found.data(),
+                         static_cast<int*>(nullptr));
+  rows.resize(static_cast<std::size_t>(n));
+  copy_to_host(where, found, rows.data());
+}
+
 /// Of n samples' outputs: the sum over each of (output − target)², sample after sample. \param first of the data set
 PLEAT_ONCE inline void add_squares(io::dataset const& data, index_t first, index_t n, std::span<double const> outputs,
                                    std::span<double> squares) {
@@ -101,7 +128,7 @@ PLEAT_ONCE inline void add_squares(io::dataset const& data, index_t first, index
 
 /// Sums of all samples in one order: the same figures on any number of ranks.
 PLEAT_ONCE [[nodiscard]] inline evaluation of_squares(io::dataset const& data, std::span<double const> squares) {
-  evaluation e{.samples = data.size};
+  evaluation e{.samples = data.size, .judged = data.size};
   for (double const s : squares) e.mean_square += s;
   for (float const t : data.targets) e.target_squares += static_cast<double>(t) * static_cast<double>(t);
   if (double const n = static_cast<double>(data.size * data.target.size()); n > 0)
@@ -125,7 +152,7 @@ template <class T, class Space>
   if (data.regression()) {
     std::vector<double> squares(static_cast<std::size_t>(data.size)), outputs;
     std::vector<T> host;
-    detail::answer_all(m, data, batch, [&](index_t at, index_t n, tensor<T, Space> const& y) {
+    detail::answer_all(m, data, batch, [&](index_t at, index_t n, tensor<T, Space> const& y, auto const&) {
       detail::demand_outputs("run::evaluate", data, y.shape());
       host.resize(static_cast<std::size_t>(y.size()));
       copy_to_host(m.context(), y, host.data());
@@ -137,22 +164,32 @@ template <class T, class Space>
     return detail::of_squares(data, squares);
   }
   detail::demand_labels(data);
-  std::vector<index_t> confusion(static_cast<std::size_t>(data.classes) * static_cast<std::size_t>(data.classes));
-  std::vector<std::int32_t> answers;
-  detail::answer_all(m, data, batch, [&](index_t at, index_t n, tensor<T, Space> const& y) {
+  auto const classes = static_cast<std::size_t>(data.classes), positions = static_cast<std::size_t>(data.positions());
+  bool const confuse = !data.windows;                            // classes² numbers: not of a vocabulary
+  std::vector<index_t> counts(confuse ? classes * classes : 1);  // the confusion matrix, or how many are right
+  std::vector<double> losses(static_cast<std::size_t>(data.size));
+  std::vector<std::int32_t> answers, labels;
+  std::vector<nn::master_t<T>> rows;
+  detail::answer_all(m, data, batch, [&](index_t at, index_t n, tensor<T, Space> const& y, auto const& b) {
     nn::classify(m.context(), y, answers);
-    for (index_t i = 0; i < n; ++i) {
-      auto const label = data.labels[static_cast<std::size_t>(at + i)];
-      auto const answer = answers[static_cast<std::size_t>(i)];
-      if (answer >= 0 && answer < data.classes)
-        ++confusion[static_cast<std::size_t>(label) * static_cast<std::size_t>(data.classes) +
-                    static_cast<std::size_t>(answer)];
+    detail::demand_scores("run::evaluate", data, y.shape(), b.labels.extent(0));
+    labels.resize(answers.size());
+    copy_to_host(m.context(), b.labels, labels.data());
+    detail::losses_of(m.context(), y, b.labels, rows);
+    for (std::size_t i = 0; i < static_cast<std::size_t>(n) * positions; ++i) {
+      auto const label = static_cast<std::size_t>(labels[i]), answer = static_cast<std::size_t>(answers[i]);
+      if (!confuse) counts[0] += answer == label;
+      else if (answer < classes) ++counts[label * classes + answer];
+      losses[static_cast<std::size_t>(at) + i / positions] += static_cast<double>(rows[i]);
     }
   });
-  detail::share_found(m, confusion);
-  evaluation e{.samples = data.size, .errors = data.size, .confusion = std::move(confusion)};
-  for (int c = 0; c < data.classes; ++c)
-    e.errors -= e.confusion[static_cast<std::size_t>(c) * static_cast<std::size_t>(data.classes + 1)];
+  detail::share_found(m, counts);
+  detail::share_found(m, losses);
+  evaluation e{.samples = data.size, .judged = data.size * data.positions()};
+  e.errors = e.judged;
+  for (std::size_t c = 0; c < (confuse ? classes : 1); ++c) e.errors -= counts[c * (classes + 1)];
+  e.loss = std::accumulate(losses.begin(), losses.end(), 0.0) / static_cast<double>(std::max<index_t>(1, e.judged));
+  if (confuse) e.confusion = std::move(counts);
   return e;
 }
 

@@ -24,10 +24,11 @@ struct serve_options {
 
 /// The answers, and how fast they came.
 struct serve_report {
-  std::vector<std::int32_t> answers;  ///< class of every request, on every rank; none where requests have targets
-  std::vector<float> outputs{};       ///< where they have: requests × target, on every rank
-  double seconds = 0;                 ///< of the slowest rank
-  double throughput = 0;              ///< requests per second, over all ranks
+  /// class of every request (of every position of a window), on every rank; none where requests have targets
+  std::vector<std::int32_t> answers;
+  std::vector<float> outputs{};  ///< where they have: requests × target, on every rank
+  double seconds = 0;            ///< of the slowest rank
+  double throughput = 0;         ///< requests per second, over all ranks
   /// seconds from the start of a batch to its answers, over all batches of all ranks
   double p50 = 0, p99 = 0;
 };
@@ -51,7 +52,7 @@ template <class T, class Space>
   serve_report report;
   bool const numbers = requests.regression();
   index_t const each = numbers ? requests.target.size() : 0;
-  report.answers.assign(static_cast<std::size_t>(numbers ? 0 : requests.size), 0);
+  report.answers.assign(static_cast<std::size_t>(numbers ? 0 : requests.size * requests.positions()), 0);
   report.outputs.assign(static_cast<std::size_t>(requests.size * each), 0);
   std::vector<std::int32_t> answers;
   std::vector<T> outputs;
@@ -62,7 +63,8 @@ template <class T, class Space>
     auto const y = m.predict(loader.load(m.context(), samples).x);
     if (!numbers) {
       nn::classify(m.context(), y, answers);
-      std::copy(answers.begin(), answers.end(), report.answers.begin() + begin);
+      detail::demand_scores("run::serve", requests, y.shape(), end - begin);
+      std::copy(answers.begin(), answers.end(), report.answers.begin() + begin * requests.positions());
       return;
     }
     detail::demand_outputs("run::serve", requests, y.shape());
