@@ -17,6 +17,7 @@
 #include <pleat/nn/metrics.hpp>
 #include <pleat/parallel/any_model.hpp>
 #include <pleat/run/batch.hpp>
+#include <pleat/tensor/detail/number.hpp>
 
 namespace pleat::run {
 
@@ -157,7 +158,7 @@ template <class T, class Space>
       host.resize(static_cast<std::size_t>(y.size()));
       copy_to_host(m.context(), y, host.data());
       outputs.resize(host.size());
-      std::transform(host.begin(), host.end(), outputs.begin(), [](T v) { return static_cast<double>(v); });
+      std::transform(host.begin(), host.end(), outputs.begin(), [](T v) { return pleat::detail::number(v); });
       detail::add_squares(data, at, n, outputs, squares);
     });
     detail::share_found(m, squares);
