@@ -5,8 +5,11 @@
 #include <pleat/compress/target_cache.hpp>
 
 #include <pleat/compute/instances.hpp>  // kernels compiled once, in pleat::kernels
+#include <pleat/compress/criteria.hpp>
+#include <pleat/compress/fine_tune.hpp>
 #include <pleat/compress/pipeline.hpp>
 #include <pleat/compress/prune.hpp>
+#include <pleat/nn/embedding.hpp>
 #include <pleat/parallel/place.hpp>
 
 #include <catch2/catch_test_macros.hpp>
@@ -215,6 +218,56 @@ TEST_CASE(
       CHECK(moved > 1e-2f);
     }
   }
+}
+
+TEST_CASE("windows of a text prune, tune and teach position by position, with the same bits on any number of ranks") {
+  std::string text;
+  for (std::uint64_t i = 0; i < 400; ++i) text += (i * i * 2654435761u >> 9) % 2 ? "ab" : "ac";
+  auto const train = pleat::io::windows_of(pleat::io::split_text(text, 4).train);
+  auto const bigrams = [&](pleat::world& w, std::uint64_t seed) {
+    return pleat::parallel::build(nn::sequential(nn::embedding("e", 3, 8), nn::linear("out", 8, 3)), plan_for(w), w,
+                                  {.seed = seed, .input = pleat::extents{16, 4}});
+  };
+  auto one = alone();
+  auto large = bigrams(one, 3);
+  (void)pleat::run::fit(large, train, quiet(6));
+  auto const before = pleat::run::evaluate(bigrams(one, 8), train).loss;
+  auto taught = bigrams(one, 8), plain = bigrams(one, 8), labelled = bigrams(one, 8);
+  (void)compress::distill(train, {compress::teacher(large)}, lessons(12, 1, 0)).fit(taught);
+  // what it was told without a label is near what its teacher knows: most of the way from where it began
+  auto const known = pleat::run::evaluate(large, train).loss;
+  CHECK(pleat::run::evaluate(taught, train).loss - known < 0.1 * (before - known));
+  // at hard weight 1 the loss is the labels' own, up to one rounding per element through the steps of Adam
+  auto const a = pleat::run::fit(plain, train, quiet(2));
+  auto const b = compress::distill(train, {compress::teacher(large)}, lessons(2, 4, 1)).fit(labelled);
+  for (std::size_t e = 0; e < 2; ++e) CHECK(std::fabs(a.epoch_loss[e] - b.epoch_loss[e]) < 1e-4 * a.epoch_loss[e]);
+
+  auto const learn = [&](pleat::world& w) {
+    auto teacher = bigrams(w, 3);
+    (void)pleat::run::fit(teacher, train, quiet(2));
+    compress::taylor criterion;
+    criterion.data = &train, criterion.subset_size = 32;
+    compress::prune_by<compress::taylor> half{.sparsity = 0.5, .criterion = criterion};
+    half.on_note = [](std::string_view) {};
+    auto const tuned = teacher | (half | compress::fine_tune(train, quiet(1)));
+    auto student = bigrams(w, 8);
+    compress::distill(train, {compress::teacher(tuned)}, lessons(1)).run(student);
+    auto image = pleat::run::file_image(tuned);
+    for (auto const byte : pleat::run::file_image(student)) image.push_back(byte);
+    return image;
+  };
+  auto const reference = learn(one);
+  for (int const n : {2, 3}) {
+    std::vector<std::vector<std::byte>> images(static_cast<std::size_t>(n));
+    pleat::comm::run_local(n, [&](pleat::comm::communicator c) {
+      auto const r = static_cast<std::size_t>(c.rank());
+      pleat::world w(std::move(c), 1);
+      images[r] = learn(w);
+    });
+    for (auto const& image : images) CHECK(image == reference);
+  }
+  CHECK_THROWS_MATCHES(compress::cache_targets(compress::teacher(large), train, one.comm, "nowhere.safetensors"),
+                       pleat::error, MessageMatches(ContainsSubstring("windows of a text")));
 }
 
 TEST_CASE("a teacher that is cut as its student is teaches the bytes that a whole one teaches") {

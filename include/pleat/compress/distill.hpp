@@ -125,32 +125,39 @@ template <class Net> class lesson {
     hear();
     auto& c = model_->context();
     y = model_->whole(std::move(y));
-    if (y.rank() != 2)
+    index_t const positions = data_->positions(), m = y.rank() > 0 ? y.extent(0) : 0;
+    if (y.rank() != (data_->windows ? 3 : 2) || (data_->windows && y.extent(1) != positions))
       throw error{"compress::distill",
-                  "the student's scores have shape " + y.shape().to_string() + ", expected [samples, classes]",
+                  "the student's scores have shape " + y.shape().to_string() + ", expected [samples, " +
+                      (data_->windows ? std::to_string(positions) + " positions, " : "") + "classes]",
                   "Let the student end in a layer that makes one score for each class"};
-    index_t const m = y.extent(0), classes = y.extent(1);
+    index_t const classes = y.extent(y.rank() - 1), n = m * positions;  // rows of scores
     auto const targets = tensor_type::allocate(c, y.shape()), work = tensor_type::allocate(c, y.shape()),
                dy = tensor_type::allocate(c, y.shape());
-    auto rows = tensor_type::allocate(c, {m});
+    auto rows = tensor_type::allocate(c, {n});
     auto const temperature = static_cast<T>(o_->temperature);
     for (std::size_t k = 0; k < teachers_->size(); ++k) {
       auto const& t = (*teachers_)[k];
-      if (static_cast<index_t>(said_[k].scores.size()) != m * classes)
+      if (static_cast<index_t>(said_[k].scores.size()) != n * classes)
         throw error{"compress::distill",
                     "teacher " + std::to_string(k) + " (" + t.name() + ") has " +
-                        std::to_string(m > 0 ? static_cast<index_t>(said_[k].scores.size()) / m : 0) +
+                        std::to_string(n > 0 ? static_cast<index_t>(said_[k].scores.size()) / n : 0) +
                         " classes, the student " + std::to_string(classes),
                     "Choose a teacher of the same classes, or give the student as many outputs"};
       auto const scores = to_space(said_[k].scores, y.shape());
-      compute::soft_targets(c.space(), m, classes, static_cast<T const*>(scores.data()), temperature,
+      compute::soft_targets(c.space(), n, classes, static_cast<T const*>(scores.data()), temperature,
                             static_cast<T>(t.weight() / weights_), k > 0, work.data(), targets.data());
     }
-    T const scale = T(1) / static_cast<T>(model_->share().batch());
-    compute::distillation(c.space(), m, classes, static_cast<T const*>(y.data()),
+    T const scale = T(1) / static_cast<T>(model_->share().batch() * positions);
+    compute::distillation(c.space(), n, classes, static_cast<T const*>(y.data()),
                           static_cast<std::int32_t const*>(last_.labels.data()), targets.data(), temperature,
                           static_cast<T>(o_->hard_weight), static_cast<T>(1 - o_->hard_weight), scale, dy.data(),
                           rows.data());
+    if (n != m) {  // one number per sample
+      auto per_sample = tensor_type::allocate(c, {m});
+      compute::row_sum(c.space(), m, positions, static_cast<T const*>(rows.data()), positions, per_sample.data());
+      rows = std::move(per_sample);
+    }
     compute::scale(c.space(), m, scale, static_cast<T const*>(rows.data()), rows.data());
     for (auto* h : hints_)
       if (h->board().rows.size() == m)
@@ -218,10 +225,11 @@ template <class Net> class lesson {
       auto const bad = std::find_if(scores.begin(), scores.end(), [](float v) { return !std::isfinite(v); });
       // the step's loss becomes NaN, and every rank hears why: see why_not_finite()
       if (bad != scores.end() && !refused_) {
-        auto const classes = scores.size() / q.samples.size(), at = static_cast<std::size_t>(bad - scores.begin());
+        auto const each = scores.size() / q.samples.size(), at = static_cast<std::size_t>(bad - scores.begin()),
+                   classes = each / static_cast<std::size_t>(data_->positions());
         refused_.emplace("compress::distill",
                          "teacher " + std::to_string(k) + " gives class " + std::to_string(at % classes) +
-                             " of sample " + std::to_string(q.samples[at / classes]) + " the score " +
+                             " of sample " + std::to_string(q.samples[at / each]) + " the score " +
                              std::to_string(*bad),
                          "Look at the teacher's weights, and at the sample");
       }

@@ -52,7 +52,7 @@ class conversation {
   void announce(question const& q, index_t classes) {
     hear();  // nobody took the last answer
     samples.assign(q.samples.begin(), q.samples.end());
-    scores.resize(q.samples.size() * static_cast<std::size_t>(classes));
+    scores.resize(q.samples.size() * static_cast<std::size_t>(classes * q.data->positions()));
     auto n = static_cast<index_t>(q.samples.size());
     all_->send(std::span<index_t>(&n, 1), peer_, question_tag);
     if (n == 0) return;
@@ -87,7 +87,7 @@ class conversation {
 /// after `done`, which `distill` calls however training ends, or when the last copy of this teacher goes.
 /// \param all      the communicator of all ranks; it must outlive the teacher
 /// \param students how many of its ranks learn, counted from 0; this is one of them
-/// \param classes  scores of a sample
+/// \param classes  scores of a sample (of each position of a window)
 [[nodiscard]] inline teacher remote_teacher(comm::communicator& all, int students, index_t classes, double weight = 1) {
   detail::demand_division("compress::remote_teacher", all, students);
   if (all.rank() >= students)

@@ -220,6 +220,12 @@ inline void write_targets(std::string const& path, top_scores const& t, io::data
 inline top_scores cache_targets(teacher const& from, io::dataset const& data, comm::communicator& ranks,
                                 std::string const& path, index_t top_k = 0, index_t batch = 256) {
   from.demand_alone("compress::cache_targets");
+  if (data.windows)
+    throw error{"compress::cache_targets",
+                "'" + data.name +
+                    "' is windows of a text, with scores at every position: a file of targets has one row of "
+                    "scores for each sample",
+                "Ask the teacher while the student learns: distill(data, {teacher(model)})"};
   if (data.size == 0)
     throw error{"compress::cache_targets", "the data set '" + data.name + "' is empty",
                 "Give it the samples that the student will be trained on"};

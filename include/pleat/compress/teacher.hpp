@@ -28,7 +28,7 @@ struct question {
 
 /// A teacher's answer, on the host: no tensor crosses from one context to another.
 struct answer {
-  std::vector<float> scores;                 ///< [samples, classes]
+  std::vector<float> scores;                 ///< [samples, classes], of windows [samples, positions, classes]
   std::vector<std::vector<float>> features;  ///< per tap [samples, width]
 };
 
