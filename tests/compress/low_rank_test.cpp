@@ -262,6 +262,57 @@ TEST_CASE("weights cut over the tensor axis are factored where they are") {
   }
 }
 
+TEST_CASE("outliers of a weight that is cut are those of the whole, its factors but for the order of sums") {
+  auto const path = (std::filesystem::temp_directory_path() / ("pleat_apart_" + std::to_string(::getpid()))).string();
+  {
+    auto w = alone();
+    auto m = build(w);
+    for (auto& p : values_of(m)) {  // many of one magnitude
+      if (!is_weight(p)) continue;
+      for (float& v : p.values) v = std::round(v * 40) / 40;
+      set_values(m, p.name, p.values);
+    }
+    pleat::run::save(m, path);
+  }
+  for (double const share : {0.3, 0.0}) {
+    auto const made_on = [&](mesh const& l) {
+      return file_over(l, [&](pleat::world& w) {
+        auto m = build_on(w, l);
+        pleat::run::load(m, path);
+        return std::move(m) |
+               compress::sparse_low_rank{.rule = compress::by_rank{2}, .sparse_share = share, .on_note = [](auto) {}};
+      });
+    };
+    auto const reference = opened(made_on({}));
+    auto const bytes = [&](pleat::io::safetensors_file const& f, std::string const& name) {
+      auto const b = f.bytes(f.at(name));
+      return std::vector<std::byte>(b.begin(), b.end());
+    };
+    auto w = alone();
+    auto const loaded = [&](pleat::io::safetensors_file const& f) {
+      auto m = pleat::compress::widen<compress::sparse_low_rank>(build(w));
+      pleat::run::load(m, f);
+      return values_of(m);
+    };
+    auto const right = loaded(reference);
+    CHECK(right[0].form == "sparse_low_rank");
+    CHECK((bytes(reference, "fc1.weight.values").size() == 0) == (share == 0));
+    for (mesh const& l : {mesh{1, 2}, {1, 3}, {1, 4}, {2, 2, 1, 3}}) {
+      CAPTURE(share, l.data, l.tensor, l.state);
+      auto const here = opened(made_on(l));
+      for (auto const* weight : {"fc1.weight", "fc2.weight"})
+        for (auto const* part : {".row", ".column", ".values"})
+          CHECK(bytes(here, std::string(weight) + part) == bytes(reference, std::string(weight) + part));
+      auto const found = loaded(here);
+      // factors of numbers below 1, in double, rounded to float: a few units of either factor for each of two ranks
+      for (std::size_t p = 0; p < right.size(); ++p)
+        for (std::size_t i = 0; i < right[p].values.size(); ++i)
+          CHECK(std::fabs(found[p].values[i] - right[p].values[i]) < 16 * 0x1p-24f);
+    }
+  }
+  std::filesystem::remove(path);
+}
+
 TEST_CASE("what one part of a weight finds, all ranks say") {
   check_nan_on_one_part("element 165 of", "element 13 of", [](auto& m) { (void)(m | compress::low_rank{}); });
 }

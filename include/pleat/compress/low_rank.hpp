@@ -6,7 +6,7 @@
 
 #include <algorithm>
 #include <cmath>
-#include <numeric>
+#include <cstdint>
 #include <span>
 #include <string>
 #include <utility>
@@ -16,6 +16,7 @@
 #include <pleat/codec/low_rank.hpp>
 #include <pleat/comm/attempt.hpp>
 #include <pleat/compress/detail/convertible.hpp>
+#include <pleat/compress/detail/largest.hpp>
 #include <pleat/compress/layer_inputs.hpp>
 #include <pleat/compress/rank_rules.hpp>
 #include <pleat/compress/stages.hpp>
@@ -390,14 +391,10 @@ template <bool Sparse> struct factorize {
         if (p.cut >= 0) largest = m.parts().all_reduce_value(largest, comm::reduction::max);
         p.unit = largest > 0 ? largest : 1.0;
         for (T const v : host) p.values.push_back(pleat::detail::number(v) / p.unit);
-        if constexpr (Sparse) set_apart(p);
+        double share = 0;
+        if constexpr (Sparse) share = set_apart(m, p, w);
         double const squares = decompose(m, p, weighted ? &*in : nullptr);
-        found = {squares,
-                 Sparse ? static_cast<double>(
-                              std::count_if(p.apart.begin(), p.apart.end(), [](float v) { return v != 0; })) /
-                              static_cast<double>(std::max<std::size_t>(1, p.apart.size()))
-                        : 0.0,
-                 weighted ? 1.0 : 0.0};
+        found = {squares, share, weighted ? 1.0 : 0.0};
         found.insert(found.end(), p.f.s.begin(), p.f.s.end());
         if (keep)
           parts.back() = {
@@ -475,21 +472,23 @@ template <bool Sparse> struct factorize {
     return squares;
   }
 
-  /// Takes the largest magnitudes out; ties by position. Of a weight that is cut, each part gives its share.
-  void set_apart(detail::to_factor& p) const {
+  /// Takes the largest magnitudes of the whole weight out; of one that is cut each part gives those that it has.
+  /// \returns the share of the whole's elements that stands apart and is not zero
+  template <class Net>
+  [[nodiscard]] double set_apart(parallel::model<Net>& m, detail::to_factor& p, nn::parameter const& w) const {
+    auto const sum = [&](std::vector<std::int64_t>& counts) {
+      if (p.cut >= 0) m.parts().all_reduce(counts);
+    };
+    auto const all = static_cast<double>(p.rows) * static_cast<double>(p.columns);
     p.apart.assign(p.values.size(), 0.0f);
-    std::vector<std::size_t> order(p.values.size());
-    std::iota(order.begin(), order.end(), std::size_t{0});
-    auto const count = static_cast<std::ptrdiff_t>(sparse_share * static_cast<double>(p.values.size()));
-    std::nth_element(order.begin(), order.begin() + count, order.end(), [&](std::size_t a, std::size_t b) {
-      double const x = std::fabs(p.values[a]), y = std::fabs(p.values[b]);
-      return x != y ? x > y : a < b;
-    });
-    for (std::ptrdiff_t i = 0; i < count; ++i) {
-      auto const at = order[static_cast<std::size_t>(i)];
-      p.apart[at] = static_cast<float>(p.values[at] * p.unit);
-      p.values[at] = 0;
+    std::vector<std::int64_t> kept{0};
+    for (auto const i : detail::largest_of_whole(w, p.values, static_cast<index_t>(sparse_share * all), sum)) {
+      p.apart[i] = static_cast<float>(p.values[i] * p.unit);
+      p.values[i] = 0;
+      kept[0] += p.apart[i] != 0;
     }
+    sum(kept);
+    return static_cast<double>(kept[0]) / std::max(1.0, all);
   }
 };
 
