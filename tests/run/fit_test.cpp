@@ -410,6 +410,9 @@ struct picky {
       if (v > 40) throw pl::error{"picky", "a pixel is too bright", "Turn down the light"};
     return {std::move(x), {}};
   }
+  pl::tensor<float> backward(pl::nn::pass<Kokkos::DefaultExecutionSpace> const&, saved&, pl::tensor<float> dy) {
+    return dy;
+  }
   void for_each_parameter(auto&&) {}
 };
 }  // namespace
@@ -448,6 +451,49 @@ TEST_CASE("a layer that refuses one sample on one rank is heard of on every rank
         said.push_back(mine);
       });
       CHECK(said == std::vector<std::string>(said.size(), "pleat: picky: a pixel is too bright. Turn down the light"));
+    }
+}
+
+TEST_CASE("a walk over sharded parameters that one rank breaks off ends the job with its words, and nobody waits") {
+  auto const digits = test_digits();
+  auto unfit = digits.test;  // no batch of it has a shape: what fails is not a layer's, and the walk cannot go on
+  std::vector<index_t> ones(pl::extents::max_rank, 1);
+  ones.back() = 64;
+  unfit.sample = pl::extents(std::span<index_t const>(ones));
+  auto bright = digits.train;
+  bright.pixels[static_cast<std::size_t>(100 * 64 + 5)] = 255;
+  for (int const ranks : {2, 3})
+    for (bool const trains : {false, true}) {
+      INFO(ranks << " ranks" << (trains ? ", training" : ""));
+      std::vector<std::string> said(static_cast<std::size_t>(ranks));
+      auto const job = [&](pl::comm::communicator c) {
+        auto const rank = static_cast<std::size_t>(c.rank());
+        bool const fails = c.rank() == 1;
+        pl::world w(std::move(c), 1);
+        pl::plan::plan p{.global_batch = 48, .data_ranks = ranks, .state_stage = 3};
+        p.bucket_bytes = 1024, p.prefetch = 0;
+        auto m = pl::parallel::build(pl::nn::sequential(pl::nn::flatten(), picky{}, pl::nn::linear("fc1", 64, 32),
+                                                        pl::nn::relu(), pl::nn::linear("fc2", 32, 10)),
+                                     p, w, {.seed = 4});
+        m.set_timeout(60);  // only where it hangs; its words are others
+        try {
+          if (trains) (void)pl::run::fit(m, bright, quiet(1));
+          else (void)pl::run::evaluate(m, fails ? unfit : digits.test, 50);
+        } catch (std::exception const& e) {
+          said[rank] = e.what();
+          throw;
+        }
+      };
+      std::string const words = trains ? "a pixel is too bright" : "extents, and a batch of them one more";
+      CHECK_THROWS_WITH(pl::comm::run_local(ranks, job), ContainsSubstring(words));
+      int first = 0, others = 0;
+      for (auto const& s : said) {
+        CAPTURE(s);
+        bool const own = s.find("ended early") == s.npos;
+        CHECK_THAT(s, ContainsSubstring(words));
+        ++(own ? first : others);
+      }
+      CHECK((first == 1 && others == ranks - 1));
     }
 }
 
