@@ -15,9 +15,10 @@ std::optional<int> parse(int argc, char** argv, options& o) {
   app.add_option("--prune-epochs", o.prune_epochs, "rounds of pruning, an epoch each")->check(CLI::Range(1, 100000));
   app.add_option("--retrain-epochs", o.retrain_epochs, "after the last pruning")->check(CLI::Range(1, 100000));
   app.add_option("--tune-epochs", o.tune_epochs, "of the shared values")->check(CLI::Range(1, 100000));
-  app.add_option("--sparsity", o.sparsity, "share of the weights that pruning removes")->check(CLI::Range(0.0, 0.9999));
-  app.add_option("--learning-rate", o.learning_rate)->check(CLI::PositiveNumber);
-  app.add_option("--weight-decay", o.weight_decay)->check(CLI::NonNegativeNumber);
+  app.add_option("--sparsity", o.sparsity, "share of the weights that pruning removes")
+      ->check(command_line::number(0.0, 0.9999));
+  app.add_option("--learning-rate", o.learning_rate)->check(command_line::positive());
+  app.add_option("--weight-decay", o.weight_decay)->check(command_line::not_negative());
   app.add_option("--bits", o.num_bits, "of a code: 2^bits shared values per layer")->check(CLI::Range(1, 8));
   app.add_option("--shift", o.shift, "training images are also shown moved by so many pixels up, down, left and right")
       ->check(CLI::Range(0, 3));

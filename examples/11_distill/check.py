@@ -120,6 +120,7 @@ class Distill(Check):
         refused(["--student-bend 0"], "--teacher-ranks", 1, "--student-bend", 1)
         assert "needs a student that learns" in self.run(*SMALL, "--teacher-ranks", 1, "--epochs", 0, fails=True)
         refused(["nothing is left to learn from"], "--validation", 100000)
+        refused(["--weight-decay", "is not a number from"], "--weight-decay", "nan")
         refused(["choose one"], "--top-k", 3, "--teacher-ranks", 1)
         refused(["nobody is left to learn"], "--teacher-ranks", 1)
         refused(["fc1.weight", "shape"], "--teacher", out / "student.safetensors")

@@ -25,31 +25,31 @@ std::optional<int> parse(int argc, char** argv, options& o) {
       ->capture_default_str();
   app.add_option("--temperature", o.temperature, "of the soft targets")->capture_default_str();
   app.add_option("--hard-weight", o.hard_weight, "of the labels; the soft targets get the rest")->capture_default_str();
-  app.add_option("--learning-rate", o.learning_rate)->check(CLI::PositiveNumber)->capture_default_str();
-  app.add_option("--weight-decay", o.weight_decay)->check(CLI::NonNegativeNumber)->capture_default_str();
+  app.add_option("--learning-rate", o.learning_rate)->check(command_line::positive())->capture_default_str();
+  app.add_option("--weight-decay", o.weight_decay)->check(command_line::not_negative())->capture_default_str();
   app.add_option("--dropout", o.dropout, "of the teacher's hidden units")
-      ->check(CLI::Range(0.0, 0.99))
+      ->check(command_line::number(0.0, 0.99))
       ->capture_default_str();
   app.add_option("--input-dropout", o.input_dropout, "of the teacher's inputs")
-      ->check(CLI::Range(0.0, 0.99))
+      ->check(command_line::number(0.0, 0.99))
       ->capture_default_str();
   app.add_option("--shift", o.move.shift, "the teacher's images are moved by up to so many pixels, anew in every epoch")
       ->check(CLI::Range(0, 8))
       ->capture_default_str();
   app.add_option("--turn", o.move.turn, "and turned by up to so many degrees, and stretched by as many per cent")
-      ->check(CLI::Range(0.0, 45.0))
+      ->check(command_line::number(0.0, 45.0))
       ->capture_default_str();
   app.add_option(
          "--bend", o.move.bend,
          "and bent: points a quarter of an image apart move by up to so many pixels, those between follow smoothly")
-      ->check(CLI::Range(0.0, 8.0))
+      ->check(command_line::number(0.0, 8.0))
       ->capture_default_str();
   app.add_option("--student-bend", o.student_move.bend,
                  "the student's images too (0 with --top-k and --teacher-ranks, which look at images as they are)")
-      ->check(CLI::Range(0.0, 8.0))
+      ->check(command_line::number(0.0, 8.0))
       ->capture_default_str();
   app.add_option("--student-turn", o.student_move.turn, "the student's images too (0 with those)")
-      ->check(CLI::Range(0.0, 45.0))
+      ->check(command_line::number(0.0, 45.0))
       ->capture_default_str();
   app.add_option("--student-shift", o.student_move.shift,
                  "the student's images too (0 with those); the teacher looks at the moved ones")

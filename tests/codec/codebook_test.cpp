@@ -356,6 +356,17 @@ TEST_CASE("bytes of a stranger: whatever is changed, a reader refuses or gives n
   encoded<book> back(shape);
   CHECK_THROWS_MATCHES(book::from_file(c, shape, bad, back.storage), pleat::error,
                        MessageMatches(ContainsSubstring("is 15, the last entry of the codebook is 12")));
+  for (auto const& [at, value, said] :
+       {std::tuple{std::size_t{0}, 300u, "300 codebook entries, expected 2 to 256"},
+        {std::size_t{1}, 0u, "the layout says sets of 0 rows"},
+        {std::size_t{3}, 1000000u, "a chunk of 1000000 rows in a weight of"},
+        {std::size_t{4}, 9u, "indices of 9 bits; expected 1 row or more, fewer that lack, and 0 or 2 to 8 bits"}}) {
+    bad = book::to_file(c, shape, w.storage);
+    REQUIRE(bad[1].suffix == ".layout");
+    std::memcpy(bad[1].bytes.data() + 4 * at, &value, 4);
+    CHECK_THROWS_MATCHES(book::from_file(c, shape, bad, back.storage), pleat::error,
+                         MessageMatches(ContainsSubstring(said)));
+  }
 }
 
 }  // namespace

@@ -81,12 +81,17 @@ struct codebook_layout {
     throw error{call, std::to_string(l.entries) + " codebook entries, expected 2 to 256", remedy::copy_again};
   if (l.rows_per_group == 0 || l.phase >= l.rows_per_group || l.rows_per_chunk == 0 || l.index_bits > 8 ||
       l.index_bits == 1)
-    throw error{call, "the layout makes no sense", remedy::copy_again};
+    throw error{call,
+                "the layout says sets of " + std::to_string(l.rows_per_group) + " rows, of which the first lacks " +
+                    std::to_string(l.phase) + ", chunks of " + std::to_string(l.rows_per_chunk) + " and indices of " +
+                    std::to_string(l.index_bits) +
+                    " bits; expected 1 row or more, fewer that lack, and 0 or 2 to 8 bits",
+                remedy::copy_again};
   if (static_cast<index_t>(l.rows_per_chunk) > std::max<index_t>(1, rows_of(shape)))
-    throw error{
-        call,
-        "a chunk of " + std::to_string(l.rows_per_chunk) + " rows in a weight of " + std::to_string(rows_of(shape)),
-        remedy::copy_again};
+    throw error{call,
+                "a chunk of " + std::to_string(l.rows_per_chunk) + " rows in a weight of " +
+                    std::to_string(rows_of(shape)) + ", expected as many at most",
+                remedy::copy_again};
   for (float c : values_of<float>(demand_part(call.c_str(), parts, ".codebook", dtype::f32,
                                               {group_count(shape, l), static_cast<index_t>(l.entries)})
                                       .bytes))
