@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 // Orders around quantizing that the mathematics does not allow: the words.
 #include <pleat/codec/blocks.hpp>
+#include <pleat/codec/low_rank.hpp>
 #include <pleat/compress/fold_batch_norm.hpp>
 #include <pleat/compress/gptq.hpp>
 #include <pleat/compress/pipeline.hpp>
@@ -17,6 +18,8 @@ namespace shrink = pleat::compress;  // zlib has a function `compress`
 using int8 = codec::int8<float>;
 using network = pleat::nn::sequential<pleat::nn::linear<>, pleat::nn::batch_norm<>>;
 using dense_model = pleat::parallel::model<network>;
+using factored_model = pleat::parallel::model<
+    pleat::nn::sequential<pleat::nn::linear<codec::forms<codec::dense<float>, codec::low_rank<float>>>>>;
 
 inline auto right(dense_model const& m) {
   return m | (shrink::fold_batch_norm{} | shrink::prune{} | shrink::quantize_aware<int8>{} | shrink::quantize<int8>{});
@@ -46,4 +49,8 @@ inline auto wrong(dense_model const& m) { return m | (shrink::quantize_aware<int
 #elif defined(WRONG_7)
 // expect: this pipeline folds batch norms after it quantizes
 inline auto wrong(dense_model const& m) { return m | (shrink::gptq<int8>{} | shrink::fold_batch_norm{}); }
+#elif defined(WRONG_8)
+// expect: this model's weights may be factored, and their factors are to be stored in forms of their own: include
+// <pleat/codec/factors.hpp>
+inline auto wrong(factored_model const& m) { return m | shrink::quantize<int8>{}; }
 #endif

@@ -105,7 +105,7 @@ def codec(include, room):
     names = []
     print("#include <pleat/codec/fake_quantized.hpp>")  # not in the door: few programs train with codes
     for path in sorted((include / "pleat" / room).glob("*.hpp")):
-        for match in re.finditer(r"\n((?:template <class T> )?)struct (\w+) \{\n[^}]*?static constexpr (?:std::string_view|auto|char const\*) name", path.read_text()):
+        for match in re.finditer(r"\n((?:template <class T> )?)struct (\w+)(?: : [\w:<>]+)? \{\n[^}]*?static constexpr (?:std::string_view|auto|char const\*) name", path.read_text()):
             names.append(f"pleat::codec::{match.group(2)}" + ("<float>" if match.group(1) else ""))
         for match in re.finditer(r"\ntemplate <class T[^>]*> using (\w+) = stored<", path.read_text()):
             names.append(f"pleat::codec::{match.group(1)}<float>")

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include <pleat/codec/detail/factored_weight.hpp>
+#include <pleat/codec/detail/handed_on.hpp>
 #include <pleat/codec/product_places.hpp>
 
 namespace pleat::codec {
@@ -26,21 +27,18 @@ struct factors_options {
 /// W ≈ L̂·R̂ (+ S): codec::low_rank (or sparse_low_rank) whose factors L [rows, rank] and R [rank, columns] each have a
 /// form of their own: int8, bf16, f16, a block form (its block must divide the factor's columns: of L the rank), or
 /// float. compress::quantize gives it to weights that are factored. A product is R's, then L's, as their forms run
-/// them: activations, and what is between the factors, are quantized by the forms that do so. Not trainable; gradients
-/// flow through both factors.
+/// them: activations, and what is between the factors, are quantized by the forms that do so. A convolution is one to
+/// `rank` channels and a 1×1 one, where that is fewer multiply-adds. Not trainable; gradients flow through both factors.
 ///
 ///     ‖W − Ŵ‖ ≤ ‖W − L·R‖ + ‖L‖₂·‖R − R̂‖_F + ‖L − L̂‖_F·‖R̂‖₂
 ///
 /// A file holds, of each factor, ".left" or ".right" F32, or with "." + form + that form's tensors
 /// (".left.int8.codes"); and csr's ".row", ".column", ".values" where S is there. `predict` says what was promised of
 /// the numbers that the weight was made from, and nothing of a weight that comes from a file.
-template <class T> struct factors {
-  static_assert(std::is_same_v<T, float>, "pleat: this form multiplies float activations: say float");
-  using value_type = T;
+template <class T> struct factors : detail::handed_on<T> {
   using options = factors_options;
   using refined = factors;  ///< factors that are still float may take another form
   static constexpr std::string_view name = "factors";
-  static constexpr bool trainable = false;
   template <class Space> using storage = detail::factored_weight<Space>;
 
   /// Forms of factors by position. \returns −1 for one that factors cannot take
@@ -123,30 +121,6 @@ template <class T> struct factors {
     return true;
   }
 
-  template <class Space> static void decode(context<Space>& c, extents const& shape, storage<Space> const& s, T* out) {
-    s.decode(c, shape, out);
-  }
-  template <class Space>
-  static void apply(context<Space>& c, extents const& shape, storage<Space> const& s, index_t m, T const* x, T* y,
-                    compute::epilogue<T> const& after) {
-    s.apply(c, shape, m, x, y, after);
-  }
-  template <class Space>
-  static void apply_transposed(context<Space>& c, extents const& shape, storage<Space> const& s, index_t m, T const* dy,
-                               T* dx, T const* mask) {
-    s.apply_transposed(c, shape, m, dy, dx, mask);
-  }
-  /// One to `rank` channels and a 1×1 one, where that is fewer multiply-adds.
-  template <class Space>
-  static void convolve(context<Space>& c, compute::conv2d_shape const& g, storage<Space> const& s, T const* x,
-                       T const* bias, T* y, compute::activation act) {
-    s.convolve(c, g, x, bias, y, act);
-  }
-  template <class Space>
-  static void convolve_transposed(context<Space>& c, compute::conv2d_shape const& g, storage<Space> const& s,
-                                  T const* dy, T* dx) {
-    s.convolve_transposed(c, g, dy, dx);
-  }
   /// Of both products, and of the numbers beside them.
   template <class Space>
   [[nodiscard]] static std::optional<double> multiply_adds(extents const& shape, storage<Space> const& s,
@@ -164,11 +138,6 @@ template <class T> struct factors {
   [[nodiscard]] static std::vector<file_tensor> to_file(context<Space>& c, extents const& shape,
                                                         storage<Space> const& s) {
     return s.to_file(c, shape);
-  }
-  template <class Space>
-  static void from_file(context<Space>& c, extents const& shape, std::span<file_tensor const> parts,
-                        storage<Space>& s) {
-    s.from_file(c, shape, parts);
   }
   template <class Space>
   [[nodiscard]] static std::optional<error_norms> predict(context<Space>&, extents const&, std::span<T const>,

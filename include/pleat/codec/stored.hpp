@@ -11,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include <pleat/codec/detail/handed_on.hpp>
 #include <pleat/codec/detail/stored_weight.hpp>
 #include <pleat/codec/form.hpp>
 #include <pleat/codec/product_places.hpp>
@@ -38,14 +39,11 @@ namespace pleat::codec {
 /// to the decoded weight; and `std::optional<double> multiply_adds(shape, view, pieces, product_places)`, if its
 /// product is not the one with the decoded weight. Not trainable; gradients flow through it to the layers before:
 /// `apply_transposed` and the convolutions decode into pooled memory.
-template <class T, class Bits> struct stored {
-  static_assert(std::is_same_v<T, float>, "pleat: this form multiplies float activations: say float");
-  using value_type = T;
+template <class T, class Bits> struct stored : detail::handed_on<T> {
   using bits = Bits;
   using options = typename Bits::options;
   using view = typename Bits::view;
   static constexpr std::string_view name = Bits::name;
-  static constexpr bool trainable = false;
 
   /// Copies share everything; nothing in it changes after it was encoded.
   template <class Space> using storage = detail::stored_weight<Bits, Space>;
@@ -61,30 +59,6 @@ template <class T, class Bits> struct stored {
                           storage<Space>& s) {
     s.encode(c, shape, values, o);
   }
-  template <class Space> static void decode(context<Space>& c, extents const& shape, storage<Space> const& s, T* out) {
-    s.decode(c, shape, out);
-  }
-  template <class Space>
-  static void apply(context<Space>& c, extents const& shape, storage<Space> const& s, index_t m, T const* x, T* y,
-                    compute::epilogue<T> const& after) {
-    s.apply(c, shape, m, x, y, after);
-  }
-  template <class Space>
-  static void apply_transposed(context<Space>& c, extents const& shape, storage<Space> const& s, index_t m, T const* dy,
-                               T* dx, T const* mask) {
-    s.apply_transposed(c, shape, m, dy, dx, mask);
-  }
-  template <class Space>
-  static void convolve(context<Space>& c, compute::conv2d_shape const& g, storage<Space> const& s, T const* x,
-                       T const* bias, T* y, compute::activation act) {
-    s.convolve(c, g, x, bias, y, act);
-  }
-  template <class Space>
-  static void convolve_transposed(context<Space>& c, compute::conv2d_shape const& g, storage<Space> const& s,
-                                  T const* dy, T* dx) {
-    s.convolve_transposed(c, g, dy, dx);
-  }
-
   /// Multiply-adds of one sample's product, where it is another one than that with the decoded matrix; nothing where it
   /// is that.
   template <class Space>
@@ -105,11 +79,6 @@ template <class T, class Bits> struct stored {
   template <class Space>
   [[nodiscard]] static std::vector<file_tensor> to_file(context<Space>& c, extents const&, storage<Space> const& s) {
     return s.to_file(c);
-  }
-  template <class Space>
-  static void from_file(context<Space>& c, extents const& shape, std::span<file_tensor const> parts,
-                        storage<Space>& s) {
-    s.from_file(c, shape, parts);
   }
 
   /// What the stored form promises of the error against `values` (host), the numbers that it was encoded from.

@@ -46,7 +46,9 @@ enum class per { channel, tensor };
 ///
 /// A weight that is factored (low_rank) keeps its factors, and each takes the form (codec::factors), if it is one that
 /// factors can take and its block divides the factor's columns; .misfit says what else. Observer and scales are those of
-/// the factors' rows.
+/// the factors' rows. This header does not bring codec::factors, which few programs want: whose model may be factored
+/// includes <pleat/codec/factors.hpp>, as <pleat/compress/low_rank.hpp> does; the compiler says so in a sentence where
+/// it is missing.
 ///
 /// Runs on sharded models where they are: a weight that is cut by rows is encoded in parts as in the whole; cut by
 /// columns its rows' ranges are found from sums of counts over the ranks, bit for bit those of the whole (so is the

@@ -11,25 +11,19 @@
 #include <string_view>
 #include <vector>
 
-#include <pleat/codec/detail/cut_bits.hpp>
+#include <pleat/codec/detail/one_tensor.hpp>
 #include <pleat/codec/error_norms.hpp>
 
 namespace pleat::codec::detail {
 
 /// Float numbers as they are: a factor that has no other form.
-struct plain_factor_logic {
+struct plain_factor_logic : one_tensor_logic<plain_factor_logic, float> {
   static constexpr std::string_view name = "dense";
   struct options {};
 
   static std::vector<file_tensor> encode(extents const& shape, std::span<float const> values, options const&) {
     demand_finite(name, shape, values);
     return {part_of("", shape, std::vector<float>(values.begin(), values.end()))};
-  }
-  static void check(extents const& shape, std::span<file_tensor const> parts) {
-    auto const call = call_of(name, "from_file");
-    demand_only(call.c_str(), parts, {""});
-    for (float const v : values_of<float>(demand_part(call.c_str(), parts, "", dtype::f32, shape).bytes))
-      if (!std::isfinite(v)) throw error{call, "a stored number is NaN or infinite", remedy::copy_again};
   }
   struct view {
     float const* values = nullptr;
@@ -38,21 +32,6 @@ struct plain_factor_logic {
       for (index_t k = first; k < last; ++k) out[k - first] = values[row * columns + k];
     }
   };
-  template <class Parts> static view open(extents const& shape, Parts const& p) {
-    return {p.template find<float>(""), columns_of(shape)};
-  }
-  static cut_unit granularity(extents const&) { return {1, 1}; }
-  static std::vector<file_tensor> slice(extents const&, std::span<file_tensor const> parts, index_t first,
-                                        index_t last) {
-    return {part_rows(parts[0], first, last)};
-  }
-  static std::vector<file_tensor> slice_columns(extents const& shape, extents const& part,
-                                                std::span<file_tensor const> parts, index_t first, index_t last) {
-    return {{"", dtype::f32, part, cut_matrix(parts[0].bytes, rows_of(shape), first * 4, last * 4)}};
-  }
-  static std::vector<file_tensor> join(extents const& shape, int dim, std::span<weight_piece const> pieces) {
-    return {{"", dtype::f32, shape, join_matrix(rows_of(shape), dim, bytes_of_all(pieces, ""))}};
-  }
 };
 
 /// One factor's tensors in a file, without what stands before their suffixes: ".left" + "." + form + suffix; a factor

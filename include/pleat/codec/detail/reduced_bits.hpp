@@ -6,15 +6,15 @@
 
 #include <cstdio>
 
-#include <pleat/codec/detail/cut_bits.hpp>
 #include <pleat/codec/detail/narrow_row.hpp>
+#include <pleat/codec/detail/one_tensor.hpp>
 #include <pleat/codec/detail/turn_reduced.hpp>
 #include <pleat/codec/error_norms.hpp>
 
 namespace pleat::codec::detail {
 
 /// E: pleat::bfloat16 or pleat::half.
-template <class E> struct reduced_logic {
+template <class E> struct reduced_logic : one_tensor_logic<reduced_logic<E>, E> {
   static constexpr bool is_half = std::is_same_v<E, half>;
   static constexpr std::string_view name = is_half ? "f16" : "bf16";
   struct options {};
@@ -38,13 +38,6 @@ template <class E> struct reduced_logic {
     part.bytes.resize(2 * values.size());
     encode_into(shape, values, o, reinterpret_cast<unsigned char*>(part.bytes.data()));
     return {std::move(part)};
-  }
-  static void check(extents const& shape, std::span<file_tensor const> parts) {
-    auto const call = call_of(name, "from_file");
-    demand_only(call.c_str(), parts, {""});
-    for (E v : values_of<E>(demand_part(call.c_str(), parts, "", dtype_of<E>, shape).bytes))
-      if (!std::isfinite(static_cast<float>(v)))
-        throw error{call, "a stored number is NaN or infinite", remedy::copy_again};
   }
   struct view {
     E const* values = nullptr;
@@ -72,22 +65,6 @@ template <class E> struct reduced_logic {
       return __builtin_bit_cast(float, __builtin_bit_cast(std::uint32_t, v) | sign);
     }
   };
-  template <class Parts> static view open(extents const& shape, Parts const& p) {
-    return {p.template find<E>(""), columns_of(shape)};
-  }
-  static cut_unit granularity(extents const&) { return {1, 1}; }
-  static std::vector<file_tensor> slice(extents const&, std::span<file_tensor const> parts, index_t first,
-                                        index_t last) {
-    return {part_rows(parts[0], first, last)};
-  }
-  static std::vector<file_tensor> slice_columns(extents const& shape, extents const& part,
-                                                std::span<file_tensor const> parts, index_t first, index_t last) {
-    return {{"", dtype_of<E>, part, cut_matrix(parts[0].bytes, rows_of(shape), first * 2, last * 2)}};
-  }
-  static std::vector<file_tensor> join(extents const& shape, int dim, std::span<weight_piece const> pieces) {
-    return {{"", dtype_of<E>, shape, join_matrix(rows_of(shape), dim, bytes_of_all(pieces, ""))}};
-  }
-
   /// Half a unit of the last place: 2⁻⁸·|w| (bfloat16), 2⁻¹¹·|w| (half); below the normal range half the spacing.
   static error_norms predict(extents const&, std::span<float const> values, std::span<file_tensor const>) {
     double const relative = is_half ? 0x1p-11 : 0x1p-8, least = is_half ? 0x1p-25 : 0x1p-134;
