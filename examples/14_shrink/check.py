@@ -86,7 +86,7 @@ DIFFERENT = {
         "scales": ["int8", "int8(tensor)"],
         "activations": ["int8", "int8(static)"],
         "observer": ["int8", "int8(percentile, percentile=97)", "int8(mean_square)", "int8(kl)"],
-        "percentile": ["int8(percentile, percentile=90)", "int8(percentile, percentile=97)", "int8(static, percentile, percentile=97)"],
+        "percentile": ["int8(percentile, percentile=90)", "int8(percentile, percentile=97)"],
     },
     "int4": {"ignore": ["int4", "int4(fc1.*)"], "group": ["int4", "int4(64)", "int4(128)"]},
     "gptq": {
@@ -103,8 +103,11 @@ DIFFERENT = {
         "ignore": ["quantize_aware(int8, 1)", "quantize_aware(int8, 1, ignore=fc1.*)"],
         "group": ["quantize_aware(int4, 1)", "quantize_aware(int4, 1, group=64)", "quantize_aware(int4, 1, group=128)"],
         "steps": ["quantize_aware(int8, 1)", "quantize_aware(int8, 1, steps=largest)"],
+        "activations": ["quantize_aware(int8, 1)", "quantize_aware(int8, 1, static)"],
+        "observer": ["quantize_aware(int8, 1, static)", "quantize_aware(int8, 1, static, kl)"],
+        "percentile": ["quantize_aware(int8, 1, static)", "quantize_aware(int8, 1, static, percentile, percentile=97)"],
     },
-    "n_m": {"pattern": ["n_m", "n_m(1:4)", "n_m(4:8)"], "ignore": ["n_m", "n_m(ignore=fc1.*)"]},
+    "n_m": {"pattern": ["n_m", "n_m(1:4)", "n_m(4:8)", "n_m(3:8, ignore=conv1.*)"], "ignore": ["n_m", "n_m(ignore=fc1.*)"]},
     "codebook": {
         "num_bits": ["codebook", "codebook(3)"],
         "start": ["codebook", "codebook(start=density)", "codebook(start=random)"],
@@ -141,7 +144,7 @@ DIFFERENT = {
         "ignore": ["share", "share(ignore=fc1.*)"],
         "rows": ["share", "share(rows=2)"],
         "start": ["share", "share(start=density)", "share(start=random)"],
-        "widths": ["share", "share(widths=fc1.*:6)", "share(widths=fc1.*:6 conv*:8)"],
+        "widths": ["share", "share(widths=fc1.*:6 conv*:8)"],
     },
     "entropy": {"index_bits": ["prune(0.8)|share|entropy(3)", "prune(0.8)|share|entropy(6)"]},
 }
@@ -163,6 +166,9 @@ SAYS_NOTHING = [
     ("int8(observer=kl, percentile=99)", "percentile"),
     ("gptq(q8_0, group=64)", "group"),
     ("quantize_aware(group=64)", "group"),
+    ("quantize_aware(int4, static)", "activations"),
+    ("quantize_aware(kl)", "observer"),
+    ("quantize_aware(static, percentile=97)", "percentile"),
     ("low_rank(energy=0.9, randomized=1)", "randomized"),
     ("share(learning_rate=1e-3)", "learning_rate"),
     ("share(epochs=0, learning_rate=1e-3)", "learning_rate"),
@@ -244,6 +250,7 @@ class Shrink(Check):
             ("gptq(int8, actorder=1)", "int8", 3, 0.02),
             ("quantize_aware(int4, 5)|int4", "int4_g32", 4, 0.02),
             ("prune(0.5)|quantize_aware(epochs=3)|int8", "int8", 2.8, 0.02),
+            ("quantize_aware(epochs=3, static)|int8", "int8", 2.8, 0.02),
             ("quantize_aware(int8, 1)", "fake_quantized", 0.9, 0.05),
         ):
             figures, forms, said, out = self.shrink(model, recipe)
@@ -293,7 +300,7 @@ class Shrink(Check):
         def leaves(recipe):
             if recipe not in left:
                 out = self.folder / "small.safetensors"
-                self.run(normed if "fold" in recipe else model, out, "--recipe", recipe.replace("TEACHER", str(teacher)), "--quiet", "--threads", 1, "--deterministic", "--samples", 32, "--seed", 1)
+                self.run(normed if "fold" in recipe else model, out, "--recipe", recipe.replace("TEACHER", str(teacher)), "--quiet", "--threads", 1, "--deterministic", "--seed", 1, *(("--samples", 32) if re.search("taylor|wanda|gpt|static|samples=1", recipe) else ()))
                 header, body = blob_of(out)
                 header.pop("__metadata__")
                 left[recipe] = json.dumps(header) + body.hex()
@@ -310,6 +317,8 @@ class Shrink(Check):
         for recipe, key in SAYS_NOTHING:
             said = self.run(model, self.folder / "none.safetensors", "--recipe", "fine_tune(100000)|" + recipe, "--quiet", fails=True)
             assert f"'{key}' would do nothing here" in said and f"Leave {key} out" in said, said
+        # A pattern without a form of its own is what pruning to it leaves, a bit for every element.
+        assert leaves("n_m(3:8, ignore=conv1.*)") == leaves("prune(pattern=3:8, ignore=conv1.*)|bitmask(conv1.*)")
         # a switch that is off is no second rule
         assert leaves("low_rank(rank=4, evbmf=0)") == leaves("low_rank(rank=4)")
         print(f"{len(left)} recipes, {sum(len(k) for k in DIFFERENT.values())} arguments of {len(DIFFERENT)} words")
@@ -430,7 +439,11 @@ class Shrink(Check):
         refused(["Did you mean 'codebook'?"], "codebok(4)")
         refused(["by is 'movment'", "Did you mean 'movement'?"], "prune(0.5, by=movment)")
         refused(["epochs is 0, expected 1 to"], "prune(0.5, by=movement, epochs=0)")
-        refused(["pattern is '3:4', expected 2:4, 1:4, 4:8"], "n_m(pattern=3:4)")
+        refused(["pattern is '3-4', expected n:m", "2:4 keeps two of every four columns"], "n_m(pattern=3-4)")
+        refused(["keeps 4 of every 4 columns: 1 <= n < m is needed"], "n_m(4:4)")
+        refused(["keeps 0 of every 4 columns"], "n_m(0:4)")
+        refused(["asks for dynamic activations after 'quantize_aware(activations=static)'", "Leave out activations=dynamic"], "quantize_aware(static)|int8(dynamic)")
+        refused(["no step of 'prune(0.5)|int8' looks at samples", "Leave --samples out"], "prune(0.5)|int8", model, "--samples", 100)
         refused(["start is 'dense'", "Did you mean 'density'?"], "codebook(start=dense)")
         refused(["num_bits is 9, expected 1 to 8"], "codebook(9)")
         refused(["num_bits is 100, expected 1 to 8"], "share(100)")

@@ -22,19 +22,21 @@ std::string form_of(shrink::recipe_step const& s, char const* otherwise) {
 }
 
 template <class Form> void train_codes(kitchen& k, shrink::recipe_step const& s) {
-  k.run(shrink::quantize_aware<Form>{
+  shrink::quantize_aware<Form> t{
       .train = shrink::fine_tune(k.data.train,
                                  training(k.o, at_least(s, "epochs", 3, 1), positive(s, "learning_rate", 5e-4))),
       .steps = s.text("steps") == "largest" ? shrink::step_rule::largest : shrink::step_rule::learned,
       .misfit = shrink::misfit::ignore,
-      .ignore = s.names("ignore")});
+      .ignore = s.names("ignore")};
+  if constexpr (std::is_same_v<Form, int8>) t.activations = activations_of(k, s);
+  k.run(t);
 }
 
 }  // namespace
 
 void code_step(kitchen& k, shrink::recipe_step const& s) {
   if (s.word->name == "gptq")
-    return k.run(gptq{.data = shrink::calibration(k.data.train, k.o.samples),
+    return k.run(gptq{.data = k.sampled(),
                       .dampening_frac = positive(s, "dampening", 0.01),
                       .actorder = s.flag("actorder") ? shrink::act_order::static_groups : shrink::act_order::natural,
                       .forms = {{"*", form_of(s, "int4")}},

@@ -29,7 +29,7 @@ void factor_step(kitchen& k, pl::compress::recipe_step const& s) {
     throw pl::error{"compress::recipe", "'" + s.to_string() + "' says the rank, and leaves round_to nothing to round",
                     "Say a rank that is a multiple, or choose by energy, error or budget"};
   shrink::low_rank t{.rule = rule, .round_to = at_least(s, "round_to", 1, 1), .ignore = s.names("ignore")};
-  if (s.flag("samples")) t.data = shrink::calibration(k.data.train, k.o.samples);
+  if (s.flag("samples")) t.data = k.sampled();
   if (s.has("rank")) t.randomized = s.flag("randomized");
   k.run(t);
 }

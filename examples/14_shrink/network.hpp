@@ -16,6 +16,7 @@
 #include <pleat/compress/prune.hpp>
 #include <pleat/compress/recipe.hpp>
 #include <pleat/compress/record_errors.hpp>
+#include <pleat/compress/static_activations.hpp>
 #include <pleat/io/weight_file.hpp>
 #include <pleat/nn/batch_norm.hpp>
 #include <pleat/nn/conv2d.hpp>
@@ -27,6 +28,7 @@
 #include <functional>
 #include <limits>
 #include <memory>
+#include <optional>
 
 #include "options.hpp"
 
@@ -77,6 +79,14 @@ struct kitchen {
   // all steps are read once before the first one runs: what is misspelt in the last must not cost the others' time
   bool reads_only = false;
   std::vector<output_norm> norms{};  // of this rank's weights
+  mutable bool looks = false;        // some step asked for samples
+
+  // What steps look at that look at activations, or at gradients.
+  pl::index_t samples() const {
+    looks = true;
+    return o.samples;
+  }
+  pl::compress::calibration sampled() const { return pl::compress::calibration(data.train, samples()); }
 
   void run(auto const& transform) {
     if (reads_only) return;
@@ -103,6 +113,16 @@ pl::compress::n_of_m pattern_of(pl::compress::recipe_step const& s);
 std::string group_of(pl::compress::recipe_step const& s);  // columns that share a step: 32, 64 or 128
 pl::codec::centroid_start start_of(pl::compress::recipe_step const& s);
 std::vector<std::pair<std::string, int>> widths_of(pl::compress::recipe_step const& s);  // "conv*:8 fc3.*:6"
+
+// What finds a range, of weights or of activations, as the step says.
+template <class Observer> void choose_observer(pl::compress::recipe_step const& s, Observer& to) {
+  auto const observer = s.text("observer", "min_max");
+  if (observer == "percentile") to = pl::compress::percentile{positive(s, "percentile", 99.99, 100)};
+  else if (observer == "mean_square") to = pl::compress::mean_square{};
+  else if (observer == "kl") to = pl::compress::kl_divergence{};
+}
+// Activations by the samples, if the step says so.
+std::optional<pl::compress::static_activations> activations_of(kitchen const& k, pl::compress::recipe_step const& s);
 
 pl::run::fit_options training(options const& o, pl::index_t epochs, double learning_rate);
 void write_figures(std::vector<pl::compress::stage> const& stages, std::string const& recipe, double error_after,

@@ -15,11 +15,12 @@ std::optional<int> parse(int argc, char** argv, options& o) {
   auto* const recipe = app.add_option("--recipe", o.recipe, "steps, separated by |; see --words");
   app.add_flag("--words", o.words, "list the words of recipes, nothing else");
   app.add_option("--svg", o.svg, "file for a picture of the layers: what each stores and multiplies after every step");
-  app.add_option("--samples", o.samples, "that steps look at which look at activations")
-      ->check(CLI::Range(1, 1000000))
-      ->capture_default_str();
+  auto* const samples = app.add_option("--samples", o.samples, "that steps look at which look at activations")
+                            ->check(CLI::Range(1, 1000000))
+                            ->capture_default_str();
   command_line::add_common(app, o);
   return command_line::parse(app, argc, argv, [&] {
+    o.says_samples = samples->count() > 0;
     if (!o.words)
       for (auto const* x : {in, out, recipe})
         if (x->count() == 0) throw CLI::RequiredError(x->get_name());

@@ -12,6 +12,7 @@ struct options {
   std::string in, out, recipe, data, json;
   std::uint64_t seed = 1;
   std::int64_t batch = 64, samples = 300;
+  bool says_samples = false;
   int threads = 0, thread_ranks = 0;
   bool deterministic = false, quiet = false, words = false;
   std::string svg;

@@ -47,8 +47,8 @@ struct looking_at_units : looking {
 };
 
 looking criterion_of(kitchen const& k, std::string const& by) {
-  if (by == "taylor") return {shrink::taylor{.data = &k.data.train, .subset_size = k.o.samples}};
-  if (by == "wanda") return {shrink::wanda{shrink::calibration(k.data.train, k.o.samples)}};
+  if (by == "taylor") return {shrink::taylor{.data = &k.data.train, .subset_size = k.samples()}};
+  if (by == "wanda") return {shrink::wanda{k.sampled()}};
   return {};
 }
 
@@ -128,7 +128,7 @@ void prune_step(kitchen& k, pl::compress::recipe_step const& s) {
   auto const pattern = pattern_or_sparsity(s);
   if (s.word->name == "prune") return prune(k, s, pattern);
   k.run(shrink::sparse_gpt{.sparsity = share_of(s, "sparsity", 0.5, ends::low),
-                           .samples = shrink::calibration(k.data.train, k.o.samples),
+                           .samples = k.sampled(),
                            .pattern = pattern,
                            .dampening_frac = positive(s, "dampening", 0.01),
                            .ignore = s.names("ignore"),

@@ -1,6 +1,9 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#include <algorithm>
+
 #include "network.hpp"
+#include "words.hpp"
 
 namespace {
 
@@ -18,17 +21,36 @@ using quantize = pl::compress::quantize<codec::int8<float>, codec::bf16<float>, 
 void int8(kitchen& k, pl::compress::recipe_step const& s, quantize t) {
   namespace shrink = pl::compress;
   t.scales = s.text("scales", "channel") == "tensor" ? shrink::per::tensor : shrink::per::channel;
-  auto const observer = s.text("observer", "min_max");
-  auto const choose = [&](auto& to) {
-    if (observer == "percentile") to = shrink::percentile{positive(s, "percentile", 99.99, 100)};
-    else if (observer == "mean_square") to = shrink::mean_square{};
-    else if (observer == "kl") to = shrink::kl_divergence{};
-  };
-  if (s.text("activations") == "static")
-    choose(t.activations.emplace(shrink::static_activations{.data = shrink::calibration(k.data.train, k.o.samples)})
-               .observer);
-  else choose(t.observer);
+  t.activations = activations_of(k, s);
+  if (!t.activations) choose_observer(s, t.observer);
   k.run(t);
+}
+
+// A pattern that has no form of its own: prune to it, then a bit for every element and what is left. Weights that are
+// encoded already, or whose columns it does not divide, stay as they are.
+void other_pattern(kitchen& k, pl::compress::recipe_step const& s, pl::compress::n_of_m pattern, quantize t) {
+  auto left = s.text("ignore");
+  if (!k.reads_only)
+    pl::nn::for_each_parameter(k.m.net(), [&](auto const& w) {
+      auto const columns = codec::columns_of(w.whole());
+      bool const fits = columns % pattern.m == 0;
+      if (w.whole().rank() < 2 || (w.trainable() && fits)) return;
+      left += " " + w.name;
+      if (!fits)
+        pl::compress::detail::say(k.m, {},
+                                  "'" + s.to_string() + "' left '" + w.name +
+                                      "' as it is: " + std::to_string(pattern.m) + " does not divide its " +
+                                      std::to_string(columns) + " columns");
+    });
+  auto const& words = known_words();
+  auto const prune = std::find_if(words.begin(), words.end(), [](auto const& w) { return w.name == "prune"; });
+  pl::compress::recipe_step first{&*prune, {{"pattern", s.text("pattern")}, {"ignore", left}}};
+  prune_step(k, first);
+  auto const leaves = k.leaves;
+  t.forms = {{"*", "bitmask"}};
+  t.ignore = first.names("ignore");
+  k.run(t);
+  k.leaves = leaves;
 }
 
 }  // namespace
@@ -36,10 +58,12 @@ void int8(kitchen& k, pl::compress::recipe_step const& s, quantize t) {
 void quantize_step(kitchen& k, pl::compress::recipe_step const& s) {
   auto const& word = s.word->name;
   auto const form = word == "int4" ? "int4_g" + group_of(s) : word == "n_m" ? s.text("pattern", "2:4") : word;
+  bool const has_form = word != "n_m" || form == "2:4" || form == "1:4" || form == "4:8";
   quantize t;
   t.forms.push_back({"*", form});
   t.misfit = word.ends_with("_K") || word == "int4" ? pl::compress::misfit::next : pl::compress::misfit::ignore;
   t.ignore = s.names("ignore");
+  if (!has_form) return other_pattern(k, s, pattern_of(s), std::move(t));
   if (word == "int8") return int8(k, s, std::move(t));
   if (word == "codebook") {
     t.codebook.entries = 1 << at_least(s, "num_bits", 4, 1, 8);

@@ -110,12 +110,19 @@ void demand_finite(std::vector<pl::io::stored_weight> const& weights, std::strin
     }
 }
 
-// What was trained for one form and is then stored in another has not been trained for it.
-void say_other_codes(std::vector<pl::compress::recipe_step> const& steps, pl::world const& world) {
+// What was trained for one form and is then stored in another has not been trained for it; and a scale that was trained
+// with is kept, so a step may not ask for none.
+void judge_trained_codes(std::vector<pl::compress::recipe_step> const& steps, pl::world const& world) {
   for (std::size_t i = 0; i < steps.size(); ++i) {
     if (!steps[i].word->trains_codes) continue;
     auto const next = std::find_if(steps.begin() + static_cast<std::ptrdiff_t>(i), steps.end(),
                                    [](auto const& s) { return s.word->encodes; });
+    if (next != steps.end() && next->word->name == "int8" && steps[i].text("activations") == "static" &&
+        next->text("activations") == "dynamic")
+      throw pl::error{"compress::recipe",
+                      "'" + next->to_string() + "' asks for dynamic activations after '" + steps[i].to_string() +
+                          "', which trains with static ones, and those are kept",
+                      "Leave out activations=dynamic, or activations=static where codes are trained"};
     if (auto const form = steps[i].text("form", "int8");
         next != steps.end() && (next->word->name != form || next->text("group", "32") != steps[i].text("group", "32") ||
                                 next->text("scales") == "tensor"))
@@ -155,7 +162,7 @@ void run(options const& o, pl::world& world) {
   shrink::check_order(steps, state_of(m));
   demand_names(steps, weights);
   demand_finite(weights, o.in);
-  say_other_codes(steps, world);
+  judge_trained_codes(steps, world);
   auto const as_it_came = m.clone();
   auto const open = [&](std::string const& path) {
     pl::io::weight_file const other(path);
@@ -173,6 +180,10 @@ void run(options const& o, pl::world& world) {
     shrink::demand_heard(s);
   }
   k.reads_only = false;
+  if (o.says_samples && !k.looks)
+    throw pl::error{"shrink --samples", "no step of '" + o.recipe + "' looks at samples",
+                    "Leave --samples out; they count with taylor, wanda, sparse_gpt, gptq, activations=static and "
+                    "low_rank(samples=1)"};
   shrink::error_ledger errors;
   shrink::record_errors const record(errors);
   record.begin(std::as_const(m));

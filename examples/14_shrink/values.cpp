@@ -38,6 +38,12 @@ double positive(recipe_step const& s, std::string const& key, double otherwise, 
            "Leave it out: there is a default");
   return x;
 }
+std::optional<pl::compress::static_activations> activations_of(kitchen const& k, recipe_step const& s) {
+  if (s.text("activations") != "static") return std::nullopt;
+  pl::compress::static_activations a{.data = k.sampled()};
+  choose_observer(s, a.observer);
+  return a;
+}
 pl::compress::n_of_m pattern_of(recipe_step const& s) {
   auto const text = s.text("pattern");
   int n = 0, m = 0, end = 0;
