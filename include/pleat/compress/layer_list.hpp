@@ -5,6 +5,7 @@
 #pragma once
 
 #include <algorithm>
+#include <limits>
 #include <ostream>
 #include <string>
 #include <utility>
@@ -35,6 +36,9 @@ struct layer_row {
   double multiply_adds = 0;            ///< of one sample, by the shape; of factored weights those with the factors
   double effective_multiply_adds = 0;  ///< those with a weight that is not zero
   bool integer = false;                ///< its products are int8 × int8
+  /// Microseconds of the layer that has it (with an activation that is fused into it) in an answer to one sample, and to
+  /// 64 together: medians. NaN: not measured; of a layer of several weights the first row has it.
+  double latency_us = std::numeric_limits<double>::quiet_NaN(), latency_64_us = latency_us;
 
   /// What one sample alone costs: every weight comes from DRAM once, every effective multiply-add is done once;
   /// microjoules.
@@ -52,7 +56,8 @@ class layer_list {
   void add(layer_row r) { rows_.push_back(std::move(r)); }
   [[nodiscard]] std::vector<layer_row> const& rows() const noexcept { return rows_; }
 
-  /// The sums; form and shape are empty. The energy of all is energy_uj(): forms differ in it.
+  /// The sums; form and shape are empty, and latencies are not summed: there are layers without a weight. The energy of
+  /// all is energy_uj(): forms differ in it.
   PLEAT_ONCE [[nodiscard]] inline layer_row total() const {
     layer_row t;
     t.name = "all";
@@ -70,15 +75,17 @@ class layer_list {
 
   /// An aligned table, the sums in its last line.
   PLEAT_ONCE inline void print(std::ostream& out, energy_model const& e = {}) const {
-    std::vector<std::vector<std::string>> lines{
-        {"layer", "form", "shape", "nonzeros", "bytes", "bits/w", "multiply-adds", "effective", "energy, uJ"}};
+    std::vector<std::vector<std::string>> lines{{"layer", "form", "shape", "nonzeros", "bytes", "bits/w",
+                                                 "multiply-adds", "effective", "energy, uJ", "latency, us",
+                                                 "of 64, us"}};
+    auto const time = [](double us) { return us == us ? detail::format("%.1f", us) : std::string("-"); };
     auto const line = [&](layer_row const& r, std::string const& shape, double energy) {
       double const n = static_cast<double>(r.parameters);
       lines.push_back(
           {r.name, r.form, shape, detail::format("%.2f %%", n > 0 ? 100 * static_cast<double>(r.nonzeros) / n : 0),
            std::to_string(r.bytes), detail::format("%.3f", n > 0 ? 8 * static_cast<double>(r.bytes) / n : 0),
            detail::format("%.0f", r.multiply_adds), detail::format("%.0f", r.effective_multiply_adds),
-           detail::format("%.3g", energy)});
+           detail::format("%.3g", energy), time(r.latency_us), time(r.latency_64_us)});
     };
     for (auto const& r : rows_) line(r, r.shape.to_string(), r.energy_uj(e));
     line(total(), "", energy_uj(e));
@@ -86,7 +93,7 @@ class layer_list {
   }
 
   /// A JSON array of objects: name, form, parameters, nonzeros, bytes, multiply_adds, effective_multiply_adds,
-  /// energy_uj.
+  /// energy_uj, latency_us, latency_64_us (null where they were not measured).
   PLEAT_ONCE [[nodiscard]] inline std::string json(energy_model const& e = {}) const {
     std::string text = "[";
     for (auto const& r : rows_)
@@ -95,7 +102,9 @@ class layer_list {
               ", \"nonzeros\": " + std::to_string(r.nonzeros) + ", \"bytes\": " + std::to_string(r.bytes) +
               ", \"multiply_adds\": " + detail::json_number(r.multiply_adds) +
               ", \"effective_multiply_adds\": " + detail::json_number(r.effective_multiply_adds) +
-              ", \"energy_uj\": " + detail::json_number(r.energy_uj(e)) + "}";
+              ", \"energy_uj\": " + detail::json_number(r.energy_uj(e)) +
+              ", \"latency_us\": " + detail::json_number(r.latency_us) +
+              ", \"latency_64_us\": " + detail::json_number(r.latency_64_us) + "}";
     return text + (rows_.empty() ? "]" : "\n]");
   }
 

@@ -51,7 +51,9 @@ PLEAT_ONCE [[nodiscard]] inline std::string svg_layers(
                 svg_number(y + 12) + "\">" + svg_text(s.name) + "</text>\n";
         body += "<text class=\"note\" x=\"" + svg_number(left + full + 12) + "\" y=\"" + svg_number(y + 12) + "\">" +
                 svg_text(r.form + ", " + detail::human_bytes(bytes) + ", " +
-                         detail::human_count(r.effective_multiply_adds) + " mult-adds") +
+                         detail::human_count(r.effective_multiply_adds) + " mult-adds, " +
+                         detail::format("%.3g uJ", r.energy_uj()) +
+                         (r.latency_us == r.latency_us ? detail::format(", %.1f us", r.latency_us) : std::string())) +
                 "</text>\n";
         y += line;
       }

@@ -9,6 +9,7 @@
 #include <filesystem>
 #include <iostream>
 #include <limits>
+#include <map>
 #include <memory>
 #include <numeric>
 #include <string>
@@ -39,13 +40,51 @@ struct measure_options {
 
 namespace detail {
 
-/// Median time of `batch` samples' way through the model together, in microseconds; rank 0 measures, all get the
-/// figure. NaN where the data has not so many. Collective over all ranks.
+[[nodiscard]] inline double median_of(std::vector<double>& times) {
+  auto const middle = times.begin() + static_cast<std::ptrdiff_t>(times.size() / 2);
+  std::nth_element(times.begin(), middle, times.end());
+  return *middle;
+}
+
+/// The microseconds that each leaf's forward took, call after call.
+template <class Space> class layer_clock final : public nn::layer_listener {
+ public:
+  explicit layer_clock(context<Space>& where) : where_(&where) {}
+  void begins() override {
+    where_->fence();
+    begin_ = clock::now();
+  }
+  void ends(std::string const& name) override {
+    where_->fence();
+    times_[name].push_back(std::chrono::duration<double, std::micro>(clock::now() - begin_).count());
+  }
+  /// The median of the leaf that has this weight; -1 where it was not run here.
+  [[nodiscard]] double of(std::string const& weight) {
+    for (auto& [name, times] : times_)
+      if (weight.starts_with(name + ".")) {
+        double const median = median_of(times);
+        times_.erase(name);  // of several weights of a leaf the first has it
+        return median;
+      }
+    return -1;
+  }
+
+ private:
+  using clock = std::chrono::steady_clock;
+  context<Space>* where_;
+  clock::time_point begin_;
+  std::map<std::string, std::vector<double>> times_;
+};
+
+/// Median time of `batch` samples' way through the model together, in microseconds, and into `layer` that of every row's
+/// layer; rank 0 measures (and who holds its model with it), all get the figures. NaN where the data has not so many, or
+/// nobody asks. Collective over all ranks.
 template <class T, class Space>
 [[nodiscard]] double latency_us(parallel::any_model<T, Space> const& m, io::dataset const& data, int repeats,
-                                index_t batch = 1) {
+                                index_t batch, std::vector<layer_row>& rows, double layer_row::*layer) {
   using clock = std::chrono::steady_clock;
   double median = std::numeric_limits<double>::quiet_NaN();
+  std::vector<double> each(rows.size(), -1.0);
   // nobody works while rank 0 (and who holds its model with it) measures, as far as that is ours to say
   m.all_ranks().barrier();
   // of sharded parameters the first group has one model
@@ -64,10 +103,14 @@ template <class T, class Space>
       m.context().fence();
       if (i >= 0) times.push_back(std::chrono::duration<double, std::micro>(clock::now() - begin).count());
     }
-    auto const middle = times.begin() + static_cast<std::ptrdiff_t>(times.size() / 2);
-    std::nth_element(times.begin(), middle, times.end());
-    median = *middle;
+    median = median_of(times);
+    layer_clock<Space> apart(m.context());  // by itself: looking at the clock between layers takes time
+    for (int i = 0; i < repeats; ++i) (void)m.predict(x, parallel::answer_at::every_stage, nullptr, &apart);
+    for (std::size_t i = 0; i < rows.size(); ++i) each[i] = apart.of(rows[i].name);
   }
+  if (!each.empty()) m.all_ranks().all_reduce(each, comm::reduction::max);
+  for (std::size_t i = 0; i < rows.size(); ++i)
+    if (each[i] >= 0) rows[i].*layer = each[i];
   return m.all_ranks().broadcast_value(median);
 }
 
@@ -87,8 +130,8 @@ PLEAT_ONCE [[nodiscard]] inline std::string temporary_path(comm::communicator& r
 }  // namespace detail
 
 /// Measures a model: test error (all ranks), parameters, nonzeros, bytes of the file as it was really written, latency
-/// of one sample and of 64 together (rank 0, and those that hold its model with it), multiply-adds and energy layer by
-/// layer. Parameters, nonzeros and layers are those of the whole, wherever its parts and stages are; sharded parameters
+/// of one sample and of 64 together (rank 0, and those that hold its model with it), multiply-adds, energy and the same
+/// latencies layer by layer. Parameters, nonzeros and layers are those of the whole, wherever its parts and stages are; sharded parameters
 /// (state_stage = 3) are gathered one layer at a time, which the latency has in it. Collective over all ranks; the same
 /// stage on every rank.
 template <class T, class Space>
@@ -123,9 +166,9 @@ template <class T, class Space>
     if (!keep) std::filesystem::remove(path, failed);
   }
   s.bytes = m.all_ranks().broadcast_value(bytes);
-  s.latency_us = detail::latency_us(m, test, options.repeats);
-  s.latency_64_us = detail::latency_us(m, test, (options.repeats + 9) / 10, 64);
   s.layers = layers_of(m, test.sample).rows();
+  s.latency_us = detail::latency_us(m, test, options.repeats, 1, s.layers, &layer_row::latency_us);
+  s.latency_64_us = detail::latency_us(m, test, (options.repeats + 9) / 10, 64, s.layers, &layer_row::latency_64_us);
   return s;
 }
 

@@ -282,11 +282,32 @@ template <class T, class L, class Space>
 }
 }  // namespace detail
 
+namespace detail {
+/// A leaf's forward, as a tool and a listener hear of it.
+template <class L, class Space> class forward_of {
+ public:
+  forward_of(pass<Space> const& p, L const& l)
+      : layer_(&l), region_("pleat::nn::forward", [&] { return name_of(l); }), who_(composite<L> ? nullptr : p.layers) {
+    if (who_) who_->begins();
+  }
+  forward_of(forward_of const&) = delete;
+  forward_of& operator=(forward_of const&) = delete;
+  ~forward_of() {
+    if (who_) who_->ends(name_of(*layer_));
+  }
+
+ private:
+  L const* layer_;
+  region region_;
+  layer_listener* who_;
+};
+}  // namespace detail
+
 /// Forward into a child.
 template <class L, class Space, class T>
 [[nodiscard]] step<saved_of<L>, tensor<T, Space>> call(pass<Space> const& p, L const& l, tensor<T, Space> x) {
   demand_layer<L>();
-  region const r("pleat::nn::forward", [&] { return name_of(l); });
+  detail::forward_of<L, Space> const heard(p, l);
   using used = detail::in_use<L, Space>;
   used const u(p, l, used::what::forward);
   step<saved_of<L>, tensor<T, Space>> out;

@@ -88,6 +88,15 @@ class input_listener {
   virtual void multiplied(product const& p) = 0;
 };
 
+/// Who wants to know when each leaf begins and ends its forward: how long layers take.
+class layer_listener {
+ public:
+  virtual ~layer_listener() = default;
+  virtual void begins() = 0;
+  /// What has begun last is done. Its kernels may still be under way.
+  virtual void ends(std::string const& name) = 0;
+};
+
 /// The first layer of a walk whose output holds NaN or infinity. The walk goes on behind it: other ranks may count on
 /// this one.
 struct nonfinite_note {
@@ -128,6 +137,7 @@ template <class Space> struct pass {
   comm::communicator* tensor = nullptr;  ///< those that hold the parts of each weight; null: nothing is cut
   move_listener* moves = nullptr;        ///< hears of activations that had to move
   input_listener* inputs = nullptr;      ///< hears what the weights multiply with
+  layer_listener* layers = nullptr;      ///< hears of every leaf's forward
   step_trace* trace = nullptr;           ///< sees the collectives of the tensor axis; null: nobody traces this step
   axis_layout input{};                   ///< where the layer's input lived before it was aligned: dx returns there
   /// the layer's activations are cut: the gradient of a replicated parameter is one rank's addend

@@ -61,7 +61,7 @@ struct learns<L<A...>> : std::conjunction<learns<A>...> {};
 template <class L, class A>
 [[nodiscard]] tensor_of<L> call_activated(pass_of<L> const& p, L const& l, tensor_of<L> x, saved_of<L>& own,
                                           saved_of<A>& next, [[maybe_unused]] bool& pool) {
-  region const r("pleat::nn::forward", [&] { return name_of(l); });
+  forward_of<L, nn::space_of<L>> const heard(p, l);
   using used = in_use<L, nn::space_of<L>>;
   used const u(p, l, used::what::forward);
   own.in = own.taken = x.layout();

@@ -186,8 +186,9 @@ template <class T, class Space> class any_model : detail::ends_travel<any_model<
   /// others have what they want of this rank, and layers behind it (and `inputs`) meet zeros until then.
   /// \param at who gets the answer; elsewhere it is an empty tensor
   /// \param inputs hears what the weights of this rank's stages multiply with
+  /// \param layers hears when the layers of this rank's stages begin and end
   [[nodiscard]] tensor_type predict(tensor_type x, answer_at at = answer_at::every_stage,
-                                    nn::input_listener* inputs = nullptr) const;
+                                    nn::input_listener* inputs = nullptr, nn::layer_listener* layers = nullptr) const;
 
   /// Diagnosis after a loss that is not finite: walks forward once more, over the samples of one micro-batch.
   /// Collective. \throws error on every rank alike with the first layer whose output is not finite, and the rank that

@@ -12,7 +12,8 @@
 namespace pleat::parallel {
 
 template <class T, class Space>
-auto any_model<T, Space>::predict(tensor_type x, answer_at at, nn::input_listener* inputs) const -> tensor_type {
+auto any_model<T, Space>::predict(tensor_type x, answer_at at, nn::input_listener* inputs,
+                                  nn::layer_listener* layers) const -> tensor_type {
   nn::pass<execution_space> p;
   p.where = context_.get();
   p.seed = seed_;
@@ -21,6 +22,7 @@ auto any_model<T, Space>::predict(tensor_type x, answer_at at, nn::input_listene
   p.tensor = tensor_axis();
   p.moves = moves_.get();
   p.inputs = inputs;
+  p.layers = layers;
   p.deterministic = plan_.deterministic;
   // the other ranks of the group wait for this one's pieces of every layer
   nn::failure_note failure;
