@@ -5,8 +5,10 @@
 #define PLEAT_ONCE_HERE
 #include <pleat/pleat.hpp>
 
+#include <pleat/codec/detail/fake_quantized_image.hpp>
 #include <pleat/compress/detail/clusters.hpp>
 #include <pleat/compress/layer_picture.hpp>
 #include <pleat/compress/picture.hpp>
+#include <pleat/io/dataset_file.hpp>
 #include <pleat/io/weights_gguf.hpp>
 #include <pleat/run/onnx.hpp>
