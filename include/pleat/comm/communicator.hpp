@@ -375,14 +375,16 @@ class communicator {
                 "Use the one that it was moved into"};
   }
 
-  /// Inlined, because where the kind of the call is known, most of this is: a few comparisons are left.
+  /// Inlined, because where the kind of the call is known, most of this is: a few comparisons are left. What is counted
+  /// is asked for before anybody else sees the call: afterwards compilers take it for unknown.
   PLEAT_LAZY [[gnu::always_inline]] inline void prepare(call const& c) {
+    auto& t = traffic_[static_cast<std::size_t>(c.kind)];
+    auto const bytes = static_cast<std::uint64_t>(c.bytes());
     bool const well = checks_ == checks::off || (checks_ == checks::cheap && detail::surely_right(c, size_));
     if (!transport_ || !well) [[unlikely]]
       look_closer(c);
-    auto& t = traffic_[static_cast<std::size_t>(c.kind)];
     ++t.calls;
-    t.bytes += static_cast<std::uint64_t>(c.bytes());
+    t.bytes += bytes;
   }
   PLEAT_ONCE inline void look_closer(call const& c) {
     demand_transport(name_of(c.kind));

@@ -68,10 +68,7 @@ class mpi : public detail::named_calls<mpi> {
 
   /// Collective when it is first set to >= 0. Timed collectives cost one 8-byte message per pair of ranks. After a
   /// time-out this communicator refuses further calls: MPI cannot take an operation back.
-  PLEAT_ONCE inline void set_timeout(double seconds) {
-    if (seconds >= 0 && !core_->arrivals) core_->arrivals = std::make_unique<detail::mpi_arrivals>(core_->comm);
-    core_->seconds = seconds;
-  }
+  PLEAT_LAZY void set_timeout(double seconds) { core_->set_timeout(seconds); }
 
   PLEAT_ONCE [[nodiscard]] inline std::unique_ptr<mpi> split(int color, int key) {
     MPI_Comm part = MPI_COMM_NULL;

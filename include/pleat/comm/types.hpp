@@ -127,7 +127,7 @@ struct call {
     return kind == call_kind::broadcast || kind == call_kind::receive ? out.type : in.type;
   }
   /// Bytes that this rank contributes or receives, whichever is named by the call.
-  PLEAT_LAZY [[nodiscard]] constexpr index_t bytes() const noexcept {
+  PLEAT_LAZY [[nodiscard, gnu::always_inline]] constexpr index_t bytes() const noexcept {
     switch (kind) {
       case call_kind::barrier:
       case call_kind::split:

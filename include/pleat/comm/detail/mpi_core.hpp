@@ -6,21 +6,18 @@
 #pragma once
 
 #include <algorithm>
-#include <array>
-#include <chrono>
 #include <cstdint>
-#include <exception>
 #include <memory>
 #include <string>
-#include <thread>
 #include <utility>
 #include <vector>
 
 #include <pleat/base/config.hpp>
 #include <pleat/base/error.hpp>
-#include <pleat/comm/detail/combine.hpp>
 #include <pleat/comm/detail/local_core.hpp>
 #include <pleat/comm/detail/mpi_arrivals.hpp>
+#include <pleat/comm/detail/mpi_operation.hpp>
+#include <pleat/comm/detail/mpi_tables.hpp>
 #include <pleat/comm/detail/mpi_words.hpp>
 #include <pleat/comm/detail/operation_pool.hpp>
 #include <pleat/comm/request.hpp>
@@ -33,15 +30,12 @@ template <class = void> class mpi_core_of : public std::enable_shared_from_this<
   inline mpi_core_of(MPI_Comm c, bool owned, index_t max_count) : comm(c), owned(owned), max_count(max_count) {
     check(MPI_Comm_rank(comm, &rank), "MPI_Comm_rank");
     check(MPI_Comm_size(comm, &size), "MPI_Comm_size");
-    for (std::size_t t = 0; t < types_.size(); ++t) types_[t] = mpi_type(static_cast<dtype>(t));
-    ops_.fill(MPI_OP_NULL);
   }
   mpi_core_of(mpi_core_of const&) = delete;
   mpi_core_of& operator=(mpi_core_of const&) = delete;
   ~mpi_core_of() {
     if (mpi_is_over()) return;  // freeing now would abort the job
-    for (auto& op : ops_)
-      if (op != MPI_OP_NULL) MPI_Op_free(&op);
+    tables_.free();
     if (owned) MPI_Comm_free(&comm);
   }
 
@@ -55,176 +49,43 @@ template <class = void> class mpi_core_of : public std::enable_shared_from_this<
       fail(code, c);
   }
 
-  struct operation final : pending {
-    std::shared_ptr<mpi_core_of> owner;  // set while under way
-    call what;
-    std::vector<MPI_Request> requests;
-    std::vector<MPI_Status> statuses;
-    std::vector<int> ints;         // counts and displacements that MPI reads until the end
-    std::vector<std::byte> stage;  // where MPI forbids the overlap that the call allows
-    bool over = false, lost = false;
-    int code = MPI_SUCCESS;
-    std::int64_t number = 0;
-    double seconds = -1;
-
-    inline void make_room(std::size_t n) {
-      requests.reserve(n);
-      statuses.reserve(n);
-      ints.reserve(n);
-      stage.reserve(1);  // of nothing, too, a byte is staged
-    }
-    MPI_Request* more() {
-      requests.push_back(MPI_REQUEST_NULL);
-      return &requests.back();
-    }
-    bool poll() {
-      if (over) return true;
-      int flag = 0;
-      statuses.resize(requests.size());
-      code = MPI_Testall(static_cast<int>(requests.size()), requests.data(), &flag, statuses.data());
-      if (code == MPI_ERR_IN_STATUS)
-        for (auto const& s : statuses)
-          if (s.MPI_ERROR != MPI_SUCCESS && s.MPI_ERROR != MPI_ERR_PENDING) code = s.MPI_ERROR;
-      over = flag != 0 || code != MPI_SUCCESS;
-      return over;
-    }
-    void conclude() {
-      owner->check(code, what);
-      if (what.kind == call_kind::receive) {
-        index_t came = 0;
-        for (auto& s : statuses) {
-          int n = 0;
-          MPI_Get_count(&s, mpi_type(what.out.type), &n);
-          came += n;
-        }
-        owner->check_count(what, came);
-      }
-      if (!stage.empty() && what.reduces()) copy_bytes(what.out.data, stage.data(), what.out.bytes());
-    }
-    bool test() override {
-      if (!poll()) return false;
-      conclude();
-      return true;
-    }
-    void wait() override {
-      if (!over && seconds < 0) {
-        statuses.resize(requests.size());
-        for (std::size_t i = 0; i < requests.size();
-             ++i)  // Open MPI's Waitall hangs on an error where threads are multiple
-          if (int const e = MPI_Wait(&requests[i], &statuses[i]); e != MPI_SUCCESS) code = e;
-        over = true;
-      } else if (!over) {
-        wait_in_time();
-      }
-      conclude();
-    }
-    /// A receive can be taken back, and then the buffer is the caller's again.
-    inline void cancel() noexcept {
-      for (auto& r : requests)
-        if (r != MPI_REQUEST_NULL) {
-          MPI_Cancel(&r);
-          MPI_Wait(&r, MPI_STATUS_IGNORE);
-        }
-      over = true;
-    }
-    inline void wait_in_time() {
-      auto const limit = std::chrono::steady_clock::now() + std::chrono::duration<double>(seconds);
-      for (int i = 0; !poll(); ++i) {
-        if (i < 100) continue;
-        if (owner->arrivals) owner->arrivals->drain();
-        std::this_thread::yield();
-        if (std::chrono::steady_clock::now() < limit) continue;
-        if (what.kind == call_kind::receive) cancel();
-        lost = !over;
-        owner->give_up(*this);
-      }
-    }
-    /// Waits a little, unless something has been lost here before.
-    [[nodiscard]] inline bool ends_soon(bool hopeless) {
-      auto const limit = std::chrono::steady_clock::now() + std::chrono::seconds(1);
-      while (!poll()) {
-        if (hopeless || std::chrono::steady_clock::now() > limit) return false;
-        std::this_thread::yield();
-      }
-      return true;
-    }
-    void release() noexcept override {
-      auto const keep = std::move(owner);
-      if (!over && !lost) {
-        if (mpi_is_over()) {
-          lost = true;
-        } else if (std::uncaught_exceptions() > 0 && what.kind == call_kind::receive) {
-          cancel();
-        } else if (std::uncaught_exceptions() > 0) {
-          // MPI cannot take it back, and would write into memory that is about to go. The others have started it, too,
-          // or will in a moment.
-          lost = !ends_soon(keep->hopeless);
-          keep->hopeless = keep->hopeless || lost;
-        } else {
-          owner = keep;
-          try {
-            wait();
-          } catch (error const&) {  // the request's holder chose not to look
-          }
-          owner.reset();
-        }
-      }
-      keep->operations.end(*this, !lost);
-    }
-  };
+  using operation = mpi_operation<mpi_core_of>;
+  friend operation;
 
   /// One look at the kind, and tables for what else MPI wants to know: messages of a few bytes feel every branch.
   void run(call const& c) {
-    if (seconds >= 0 || !broken.empty()) [[unlikely]]
+    if (watched_) [[unlikely]]
       return by_request(c);
     switch (c.kind) {
       case call_kind::barrier:
-        return check(MPI_Barrier(comm), c);
+        return barrier(c);
       case call_kind::broadcast:
         if (c.out.count > max_count) break;
-        return check(MPI_Bcast(c.out.data, as_int(c.out.count), type_of(c.out), c.root, comm), c);
+        return broadcast(c);
       case call_kind::reduce:
         if (c.in.count > max_count) break;
-        return check(MPI_Reduce(reduced(c), c.out.data, as_int(c.in.count), type_of(c.in), op(c), c.root, comm), c);
+        return reduce(c);
       case call_kind::all_reduce:
         if (c.in.count > max_count) break;
-        return check(MPI_Allreduce(c.in.data == c.out.data ? MPI_IN_PLACE : c.in.data, c.out.data, as_int(c.in.count),
-                                   type_of(c.in), op(c), comm),
-                     c);
-      case call_kind::all_gather: {
+        return all_reduce(c);
+      case call_kind::all_gather:
         if (c.out.count > max_count) break;
-        int const n = as_int(c.in.count);
-        auto const type = type_of(c.in);
-        return check(MPI_Allgather(source(c), n, type, c.out.data, n, type, comm), c);
-      }
-      case call_kind::all_to_all: {
+        return all_gather(c);
+      case call_kind::all_to_all:
         if (c.in.count > max_count) break;
-        int const n = as_int(c.in.count) / size;
-        auto const type = type_of(c.in);
-        return check(MPI_Alltoall(c.in.data, n, type, c.out.data, n, type, comm), c);
-      }
+        return all_to_all(c);
       case call_kind::reduce_scatter:
-      case call_kind::reduce_scatter_v: {  // staged or not is this rank's own affair; blocking or not is not
+      case call_kind::reduce_scatter_v:  // staged or not is this rank's own affair; blocking or not is not
         if (c.in.count > max_count) break;
-        if (overlap(c)) [[unlikely]]
-          return reduce_scatter_staged(c);
-        return reduce_scatter_to(c, c.out.data);
-      }
+        return reduce_scatter(c);
       case call_kind::all_gather_v:
-        if (!fits(c)) break;
         return all_gather_v(c);
       case call_kind::send:
         if (c.in.count > max_count) break;
-        return check(MPI_Send(c.in.data, as_int(c.in.count), type_of(c.in), c.root, c.tag, comm), c);
-      case call_kind::receive: {
+        return send(c);
+      case call_kind::receive:
         if (c.out.count > max_count) break;
-        MPI_Status s;
-        auto const type = type_of(c.out);
-        check(MPI_Recv(c.out.data, as_int(c.out.count), type, c.root, c.tag, comm, &s), c);
-        if (!fills(s, c.out, type)) [[unlikely]]
-          wrong_message(c, s);
-        return;
-      }
+        return receive(c);
       case call_kind::all_to_all_v:
       case call_kind::split:
         break;
@@ -250,6 +111,13 @@ template <class = void> class mpi_core_of : public std::enable_shared_from_this<
     operations.begin();
     o->owner = this->shared_from_this();
     return request(o);
+  }
+
+  /// Negative: waits for ever.
+  inline void set_timeout(double limit) {
+    if (limit >= 0 && !arrivals) arrivals = std::make_unique<mpi_arrivals>(comm);
+    seconds = limit;
+    watched_ = seconds >= 0 || !broken.empty();
   }
 
   void progress() {
@@ -308,31 +176,49 @@ template <class = void> class mpi_core_of : public std::enable_shared_from_this<
   }
 
   [[nodiscard]] static int as_int(index_t n) noexcept { return static_cast<int>(n); }
-  [[nodiscard]] MPI_Datatype type_of(const_buffer const& b) const noexcept {
-    return types_[static_cast<std::size_t>(b.type)];
-  }
-  [[nodiscard]] MPI_Datatype type_of(buffer const& b) const noexcept {
-    return types_[static_cast<std::size_t>(b.type)];
-  }
+  [[nodiscard]] MPI_Datatype type_of(const_buffer const& b) const noexcept { return tables_.type(b.type); }
+  [[nodiscard]] MPI_Op op(call const& c) { return tables_.op(c, rank); }
 
-  MPI_Op op(call const& c) {
-    if (c.in.type == dtype::f16 || c.in.type == dtype::bf16) [[unlikely]]
-      return own_op(c);
-    return mpi_ops_[static_cast<std::size_t>(c.op)];
-  }
-  inline MPI_Op own_op(call const& c) {
-    static constexpr std::array<MPI_User_function*, 8> functions{
-        mpi_combine<half, reduction::sum>,     mpi_combine<half, reduction::min>,
-        mpi_combine<half, reduction::max>,     mpi_combine<half, reduction::prod>,
-        mpi_combine<bfloat16, reduction::sum>, mpi_combine<bfloat16, reduction::min>,
-        mpi_combine<bfloat16, reduction::max>, mpi_combine<bfloat16, reduction::prod>};
-    auto const i = static_cast<std::size_t>(c.op) + (c.in.type == dtype::bf16 ? 4u : 0u);
-    if (ops_[i] == MPI_OP_NULL) check(MPI_Op_create(functions[i], 1, &ops_[i]), c);
-    return ops_[i];
-  }
-
-  // What `run` needs rarely stands apart, so that a message of a few bytes saves no registers for it.
+  // Blocking calls each by itself: a message of a few bytes saves no registers for what the others need.
   [[gnu::noinline]] void by_request(call const& c) { start(c).wait(); }
+  [[gnu::noinline]] void barrier(call const& c) { check(MPI_Barrier(comm), c); }
+  [[gnu::noinline]] void broadcast(call const& c) {
+    check(MPI_Bcast(c.out.data, as_int(c.out.count), type_of(c.out), c.root, comm), c);
+  }
+  [[gnu::noinline]] void reduce(call const& c) {
+    check(MPI_Reduce(reduced(c), c.out.data, as_int(c.in.count), type_of(c.in), op(c), c.root, comm), c);
+  }
+  [[gnu::noinline]] void all_reduce(call const& c) {
+    check(MPI_Allreduce(c.in.data == c.out.data ? MPI_IN_PLACE : c.in.data, c.out.data, as_int(c.in.count),
+                        type_of(c.in), op(c), comm),
+          c);
+  }
+  [[gnu::noinline]] void all_gather(call const& c) {
+    int const n = as_int(c.in.count);
+    auto const type = type_of(c.in);
+    bool const in_place = c.in.data == at(c.out.data, rank * c.in.count, c.in.type);
+    check(MPI_Allgather(in_place ? MPI_IN_PLACE : c.in.data, n, type, c.out.data, n, type, comm), c);
+  }
+  [[gnu::noinline]] void all_to_all(call const& c) {
+    int const n = as_int(c.in.count) / size;
+    auto const type = type_of(c.in);
+    check(MPI_Alltoall(c.in.data, n, type, c.out.data, n, type, comm), c);
+  }
+  [[gnu::noinline]] void reduce_scatter(call const& c) {
+    if (overlap(c)) [[unlikely]]
+      return reduce_scatter_staged(c);
+    reduce_scatter_to(c, c.out.data);
+  }
+  [[gnu::noinline]] void send(call const& c) {
+    check(MPI_Send(c.in.data, as_int(c.in.count), type_of(c.in), c.root, c.tag, comm), c);
+  }
+  [[gnu::noinline]] void receive(call const& c) {
+    MPI_Status s;
+    auto const type = type_of(c.out);
+    check(MPI_Recv(c.out.data, as_int(c.out.count), type, c.root, c.tag, comm, &s), c);
+    if (!fills(s, c.out, type)) [[unlikely]]
+      wrong_message(c, s);
+  }
   void reduce_scatter_to(call const& c, void* out) {
     if (c.kind == call_kind::reduce_scatter)
       return check(MPI_Reduce_scatter_block(c.in.data, out, as_int(c.out.count), type_of(c.in), op(c), comm), c);
@@ -348,6 +234,7 @@ template <class = void> class mpi_core_of : public std::enable_shared_from_this<
     copy_bytes(c.out.data, stage_.data(), c.out.bytes());
   }
   [[gnu::noinline]] void all_gather_v(call const& c) {
+    if (!fits(c)) return by_request(c);
     lay_out(ints_, c.out_parts);
     auto const type = type_of(c.in);
     check(
@@ -533,6 +420,7 @@ template <class = void> class mpi_core_of : public std::enable_shared_from_this<
     }
     if (o.what.kind == call_kind::receive)
       throw error{describe(o.what), problem, "Look at what that rank was doing, or allow more time", rank};
+    watched_ = true;
     broken = "an earlier " + std::string(name_of(o.what.kind)) + " was given up: " + problem;
     throw error{
         describe(o.what), problem,
@@ -540,10 +428,8 @@ template <class = void> class mpi_core_of : public std::enable_shared_from_this<
         rank};
   }
 
-  std::array<MPI_Datatype, static_cast<std::size_t>(dtype::u64) + 1> types_;
-  // in the order of `reduction`
-  std::array<MPI_Op, 6> mpi_ops_{MPI_SUM, MPI_MIN, MPI_MAX, MPI_PROD, MPI_BAND, MPI_BOR};
-  std::array<MPI_Op, 8> ops_;
+  bool watched_ = false;  // there is a time-out, or something is broken: calls go through requests, which look after it
+  mpi_tables tables_;
   std::vector<int> ints_;         // of a blocking call
   std::vector<std::byte> stage_;  // of a blocking call
 
@@ -554,8 +440,10 @@ template <class = void> class mpi_core_of : public std::enable_shared_from_this<
 using mpi_core = mpi_core_of<>;
 
 #if defined(PLEAT_ONCE_HERE)
+template struct mpi_operation<mpi_core_of<>>;
 template class mpi_core_of<>;
 #elif defined(PLEAT_ONCE_ELSEWHERE)
+extern template struct mpi_operation<mpi_core_of<>>;
 extern template class mpi_core_of<>;
 #endif
 
