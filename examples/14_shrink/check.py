@@ -285,6 +285,17 @@ class Shrink(Check):
         last = figures["stages"][-1]
         assert last["latency_64_us"] > 0 and last["effective_multiply_adds"] < last["multiply_adds"] == figures["stages"][0]["multiply_adds"], last
         assert {e["kind"] for e in last["errors"]} == {"bounded"} and all(e["holds"] for e in last["errors"]), last
+        # A layer of zeros and one of a single value go through as they are: no range is zero, no row without a value.
+        flat, held = bytearray(model.read_bytes()), blob_of(model)[0]
+        begin = len(flat) - max(w["data_offsets"][1] for name, w in held.items() if name != "__metadata__")
+        for name, value in (("fc1.weight", 0.5), ("fc2.weight", 0.0)):
+            at, end = (begin + offset for offset in held[name]["data_offsets"])
+            flat[at:end] = struct.pack("<f", value) * ((end - at) // 4)
+        bare = self.folder / "bare.safetensors"
+        bare.write_bytes(flat)
+        for recipe, form in (("int8(static, kl)", "int8"), ("gptq", "int4_g32"), ("prune(0.5, wanda)|share|entropy", "coded"), ("low_rank(0.9)", "low_rank"), ("quantize_aware(int8, 1, static)|int8", "int8")):
+            figures, forms, said, out = self.shrink(bare, recipe)
+            assert forms["fc1.weight"] == form and 0 <= figures["error_after"] <= 1 and "run from the file" in said, (recipe, forms, said)
         words = self.run("--words")
         assert "prune([sparsity], [scope], [ignore], [by], [pattern], [steps], [epochs], [schedule], " in words and "entropy([index_bits])" in words, words
 
@@ -493,6 +504,10 @@ class Shrink(Check):
         for value, word in ((b"\x00\x00\xc0\x7f", "NaN"), (b"\x00\x00\x80\xff", "infinite")):
             bad.write_bytes(good[:at] + value + good[at + 4 :])  # no step encodes or prunes a bias
             refused([f"element 1 of 'fc2.bias' is {word}"], "prune(0.5)|int8", bad)
+        newer = re.sub(rb'("pleat\.format": *")1"', rb'\g<1>9"', compressed.read_bytes())
+        assert newer != compressed.read_bytes()
+        bad.write_bytes(newer)
+        refused(["the weights are stored by version 9 of pleat's rules", "Take a newer pleat"], "fine_tune", bad)
         bad.write_bytes(good.replace(b"fc2.weight", b"fc2.wisdom"))
         refused(["fc2.wisdom", "is no weight of a layer that is known here"], "int8", bad)
 
