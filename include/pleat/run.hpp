@@ -19,5 +19,6 @@
 #include <pleat/run/model_image.hpp>
 #include <pleat/run/opened_checkpoint.hpp>
 #include <pleat/run/progress.hpp>
+#include <pleat/run/runtime.hpp>
 #include <pleat/run/serve.hpp>
 #include <pleat/run/take_forms.hpp>

@@ -1,6 +1,7 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include <pleat/run/launch.hpp>
+#include <pleat/run/runtime.hpp>
 
 #include <catch2/catch_test_macros.hpp>
 
@@ -93,5 +94,60 @@ TEST_CASE("a number of ranks that is none is refused") {
     auto const said = said_on_stderr([&] { code = launch({"--thread-ranks", bad}, [](pleat::world&) {}); });
     CHECK(code == 1);
     CHECK(said.find("--thread-ranks needs a whole number") != std::string::npos);
+  }
+}
+
+namespace {
+/// Ranks as threads that take themselves for processes.
+struct thread_processes {
+  struct guard {
+    guard(int&, char**&) {}
+  };
+  static inline thread_local pleat::comm::communicator* here = nullptr;
+  static pleat::comm::communicator everybody() { return here->duplicate(); }
+  static int on_this_machine() { return here->size(); }
+  [[noreturn]] static void abort(pleat::comm::communicator const&, int code) { std::_Exit(code); }
+};
+}  // namespace
+
+TEST_CASE("a runtime is what launch starts, for a main that goes straight on") {
+  std::vector<char const*> words{"program", "--threads", "2", nullptr};
+  int argc = 3;
+  auto argv = const_cast<char**>(words.data());
+  {
+    run::basic_runtime<run::self_processes> mine(argc, argv);
+    CHECK((mine.world().size() == 1 && mine.world().threads == 2));
+    CHECK(Kokkos::is_initialized());
+  }
+  std::vector<char const*> more{"program", "--thread-ranks", "2", nullptr};
+  argv = const_cast<char**>(more.data());
+  try {
+    run::basic_runtime<run::self_processes> mine(argc, argv);
+    FAIL("thread ranks need a function");
+  } catch (pleat::error const& e) {
+    CHECK(std::string(e.what()).find("Use run::launch") != std::string::npos);
+  }
+
+  // one of three leaves by an exception: rank 0 says which, and nobody waits for ever
+  for (int const thrower : {-1, 2}) {
+    std::atomic<int> caught = 0, sum = 0;
+    auto const said = said_on_stderr([&] {
+      pleat::comm::run_local(3, [&](pleat::comm::communicator c) {
+        thread_processes::here = &c;
+        int n = 1;
+        char const* name[] = {"program", nullptr};
+        auto words_of_this = const_cast<char**>(name);
+        try {
+          run::basic_runtime<thread_processes> mine(n, words_of_this, {.threads = 1});
+          sum += mine.world().comm.all_reduce_value(1);
+          if (c.rank() == thrower) throw pleat::error{"job", "this rank gives up", "Do not"};
+        } catch (pleat::error const&) {
+          ++caught;
+        }
+      });
+    });
+    CHECK((sum == 9 && caught == (thrower < 0 ? 0 : 1)));
+    if (thrower < 0) CHECK(said.empty());
+    else CHECK(said == "pleat: rank 2: run::runtime: an exception ended this program\n");
   }
 }

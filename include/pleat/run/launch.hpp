@@ -96,6 +96,14 @@ PLEAT_ONCE inline int option(int argc, char** argv, char const* name) {
   return 0;
 }
 
+/// What was asked for, else the cores of this machine dealt to its ranks.
+template <class Processes> [[nodiscard]] int threads_per_rank(launch_options const& o, int argc, char** argv) {
+  int const asked = o.threads > 0 ? o.threads : option(argc, argv, "--threads");
+  int const cores = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
+  int const here = o.thread_ranks > 0 ? o.thread_ranks : Processes::on_this_machine();
+  return asked > 0 ? asked : std::max(1, cores / here);
+}
+
 PLEAT_ONCE inline std::string what_of(std::exception_ptr e) {
   try {
     std::rethrow_exception(e);
@@ -171,10 +179,7 @@ template <class Processes = processes, class F>
     std::string sentence;
     try {
       if (options.thread_ranks == 0) options.thread_ranks = detail::option(argc, argv, "--thread-ranks");
-      if (options.threads == 0) options.threads = detail::option(argc, argv, "--threads");
-      int const cores = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
-      int const here = options.thread_ranks > 0 ? options.thread_ranks : Processes::on_this_machine();
-      int const threads = options.threads > 0 ? options.threads : std::max(1, cores / here);
+      int const threads = detail::threads_per_rank<Processes>(options, argc, argv);
       if (options.thread_ranks > 0 && all.size() > 1)
         throw error{"run::launch", "--thread-ranks was given to " + std::to_string(all.size()) + " MPI processes",
                     "Use ranks as threads or as processes, not both"};
