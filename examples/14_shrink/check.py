@@ -244,6 +244,7 @@ class Shrink(Check):
             ("int4(group=64)", "int4_g64", 4, 0.03),
             ("prune(pattern=4:8)|fine_tune(5)|n_m(4:8)", "4:8", 1.5, 0.1),
             ("sparse_gpt(pattern=2:4)|n_m", "2:4", 1.5, 0.1),
+            ("prune(pattern=3:8)|fine_tune(3)|n_m(3:8)", "bitmask", 1.8, 0.1),
             ("prune(0.8, layer)|fine_tune(5)|share(num_bits=4, rows=32)|entropy(5)", "coded", 5, 0.15),
             ("q4_K", "q4_0", 4, 0.05),
             ("gptq", "int4_g32", 4, 0.03),
@@ -453,6 +454,7 @@ class Shrink(Check):
         refused(["pattern is '3-4', expected n:m", "2:4 keeps two of every four columns"], "n_m(pattern=3-4)")
         refused(["keeps 4 of every 4 columns: 1 <= n < m is needed"], "n_m(4:4)")
         refused(["keeps 0 of every 4 columns"], "n_m(0:4)")
+        refused(["'n_m(pattern=3:7)' fits no weight", "Choose an m that divides the columns"], "n_m(3:7)")
         refused(["asks for dynamic activations after 'quantize_aware(activations=static)'", "Leave out activations=dynamic"], "quantize_aware(static)|int8(dynamic)")
         refused(["no step of 'prune(0.5)|int8' looks at samples", "Leave --samples out"], "prune(0.5)|int8", model, "--samples", 100)
         refused(["start is 'dense'", "Did you mean 'density'?"], "codebook(start=dense)")

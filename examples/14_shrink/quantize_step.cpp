@@ -29,28 +29,34 @@ void int8(kitchen& k, pl::compress::recipe_step const& s, quantize t) {
 // A pattern that has no form of its own: prune to it, then a bit for every element and what is left. Weights that are
 // encoded already, or whose columns it does not divide, stay as they are.
 void other_pattern(kitchen& k, pl::compress::recipe_step const& s, pl::compress::n_of_m pattern, quantize t) {
+  auto const ignored = t.ignore;
   auto left = s.text("ignore");
+  bool any = k.reads_only;
   if (!k.reads_only)
     pl::nn::for_each_parameter(k.m.net(), [&](auto const& w) {
+      if (w.whole().rank() < 2 ||
+          std::any_of(ignored.begin(), ignored.end(), [&](auto const& name) { return pl::nn::matches(name, w.name); }))
+        return;
+      if (!w.trainable()) return void(left += " " + w.name);
       auto const columns = codec::columns_of(w.whole());
-      bool const fits = columns % pattern.m == 0;
-      if (w.whole().rank() < 2 || (w.trainable() && fits)) return;
+      any = any || columns % pattern.m == 0;
+      if (columns % pattern.m == 0) return;
       left += " " + w.name;
-      if (!fits)
-        pl::compress::detail::say(k.m, {},
-                                  "'" + s.to_string() + "' left '" + w.name +
-                                      "' as it is: " + std::to_string(pattern.m) + " does not divide its " +
-                                      std::to_string(columns) + " columns");
+      pl::compress::detail::say(k.m, {},
+                                "'" + s.to_string() + "' left '" + w.name + "' as it is: " + std::to_string(pattern.m) +
+                                    " does not divide its " + std::to_string(columns) + " columns");
     });
+  if (!any)
+    throw pl::error{"compress::recipe", "'" + s.to_string() + "' fits no weight",
+                    "Choose an m that divides the columns of some weight that is not encoded yet"};
   auto const& words = known_words();
   auto const prune = std::find_if(words.begin(), words.end(), [](auto const& w) { return w.name == "prune"; });
-  pl::compress::recipe_step first{&*prune, {{"pattern", s.text("pattern")}, {"ignore", left}}};
+  pl::compress::recipe_step const first{&*prune, {{"pattern", s.text("pattern")}, {"ignore", left}}};
   prune_step(k, first);
-  auto const leaves = k.leaves;
   t.forms = {{"*", "bitmask"}};
   t.ignore = first.names("ignore");
   k.run(t);
-  k.leaves = leaves;
+  k.leaves = pl::compress::error_kind::measured;  // of the two together nobody promises anything
 }
 
 }  // namespace
