@@ -195,6 +195,22 @@ def seeds_table(runs, o):
     return table(["network", "seed", "error before", "error after", "bytes before", "bytes after", "times smaller"], lines)
 
 
+def stages_table(runs, o):
+    """Of the first seed: its files lack the network's description, which the one that is kept carries."""
+    lines = []
+    for model in MODELS:
+        stages = runs.smaller(model, SEEDS[0])["stages"]
+        lines += [[model, s["name"], percent(s["test_error"]), str(s["nonzeros"]), str(s["bytes"]), f"{stages[0]['bytes'] / s['bytes']:.1f}"] for s in stages]
+    return table(["network", "stage", "test error", "nonzeros", "bytes", "times smaller"], lines)
+
+
+def layers_table(runs, o):
+    lines = [[model, layer["name"].removesuffix(".weight"), str(layer["elements"]), percent(layer["kept"] / layer["elements"]), str(layer["num_bits"]),
+              str(layer["bytes"]), f"{8 * layer['bytes'] / layer['kept']:.2f}"]
+             for model in MODELS for layer in runs.smaller(model, SEEDS[0])["layers"]]
+    return table(["network", "layer", "weights", "kept", "bits of a code", "bytes", "bits per survivor"], lines)
+
+
 def filled(page, name, lines):
     begin, end = f"<!-- {name}: written by scripts/compression_targets.py -->", "<!-- end -->"
     text = page.read_text(encoding="utf-8")
@@ -240,7 +256,8 @@ def main():
     if o.write and not missed:
         filled(ROOT / "docs/compression.md", "targets", targets(rows, not_run(o)))
         if "deep_compression" in o.parts and tuple(o.models) == MODELS and tuple(o.seeds) == SEEDS:
-            filled(ROOT / "docs/deep_compression.md", "seeds", seeds_table(runs, o))
+            for name, lines in (("seeds", seeds_table), ("stages", stages_table), ("layers", layers_table)):
+                filled(ROOT / "docs/deep_compression.md", name, lines(runs, o))
         if "recipes" in o.parts:
             filled(ROOT / "docs/recipes.md", "recipes", recipes_table(runs, o))
     if missed:
