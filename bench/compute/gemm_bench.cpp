@@ -7,6 +7,8 @@
 
 #include <benchmark/benchmark.h>
 
+#include <support/repeat.hpp>
+
 #include <algorithm>
 #include <chrono>
 #include <cmath>
@@ -89,7 +91,7 @@ template <class F> void measure(benchmark::State& state, int threads, double flo
     std::this_thread::sleep_for(std::chrono::milliseconds(60));
     for (auto const end = clock::now() + std::chrono::milliseconds(40); clock::now() < end;) f();
   }
-  for (auto _ : state) f();
+  bench::repeat(state, f);
   state.counters["flops"] = benchmark::Counter(flops, benchmark::Counter::kIsIterationInvariantRate);
 }
 

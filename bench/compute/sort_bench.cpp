@@ -18,6 +18,7 @@
 #include <pleat/compute/histogram.hpp>
 #include <pleat/compute/threshold.hpp>
 #include <support/clock.hpp>
+#include <support/repeat.hpp>
 #if __has_include(<thrust/version.h>)
 #include <pleat/compute/sort.hpp>
 #include <pleat/compute/top_k.hpp>
@@ -45,7 +46,7 @@ std::vector<float> numbers(index_t n) {
 }
 
 template <class F> void measure(benchmark::State& state, index_t n, F const& f) {
-  for (auto _ : state) f();
+  bench::repeat(state, f);
   state.counters["elements"] =
       benchmark::Counter(static_cast<double>(n), benchmark::Counter::kIsIterationInvariantRate);
 }

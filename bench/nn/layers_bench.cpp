@@ -17,6 +17,8 @@
 
 #include <benchmark/benchmark.h>
 
+#include <support/repeat.hpp>
+
 #include <span>
 #include <string>
 #include <vector>
@@ -39,10 +41,10 @@ template <class Net> void forward(benchmark::State& state, Net const& net, pl::e
   pl::random::stream const s(1, 1);
   for (std::size_t i = 0; i < host.size(); ++i) host[i] = s.uniform(i) - 0.5f;
   pl::copy_from_host(model.context(), host.data(), in);
-  for (auto _ : state) {
+  bench::repeat(state, [&] {
     benchmark::DoNotOptimize(model.predict(in).data());
     model.context().fence();
-  }
+  });
   state.counters["elements"] =
       benchmark::Counter(static_cast<double>(in.size()), benchmark::Counter::kIsIterationInvariantRate);
 }
