@@ -62,6 +62,12 @@ template <class Recorder, class... Ts> class basic_pipeline {
   static_assert(!detail::stands_before<Ts...>({detail::encodes<Ts>...}, {detail::shares_values<Ts>...}),
                 "pleat: this pipeline shares values of weights that are encoded already: share_weights comes after "
                 "prune and before quantize and entropy_code");
+  static_assert(
+      !detail::stands_before<Ts...>({((detail::encodes<Ts> && !detail::makes_factors<Ts>) || detail::trains_codes<Ts> ||
+                                      detail::shares_values<Ts>)...},
+                                    {detail::makes_factors<Ts>...}),
+      "pleat: this pipeline factors weights that are quantized or share values already, and factors are made of "
+      "numbers: low_rank first, then quantize, which stores the factors in its form");
   static_assert(!detail::stands_before<Ts...>({detail::masks<Ts>...}, {detail::fills_zeros<Ts>...}),
                 "pleat: this pipeline factors weights after it prunes them, and factors would fill the zeros: "
                 "sparse_low_rank keeps what survived apart");
