@@ -21,6 +21,7 @@
 #include <stdexcept>
 #include <string>
 #include <string_view>
+#include <type_traits>
 #include <vector>
 
 #include <io/support.hpp>
@@ -129,9 +130,10 @@ void damage_form(std::string const& what, extents const& shape, parts const& who
   });
 }
 template <class Bits>
-parts damage_encoded(std::string const& what, extents const& shape, int every, typename Bits::options const& o = {}) {
+parts damage_encoded(std::string const& what, extents const& shape, int every, typename Bits::options const& o = {},
+                     int times = 1000) {
   auto const whole = Bits::encode(shape, numbers(shape.size(), every), o);
-  damage_form<Bits>(what, shape, whole);
+  damage_form<Bits>(what, shape, whole, times);
   return whole;
 }
 
@@ -163,6 +165,43 @@ void everything() {
   damage_encoded<bits::n_m_logic<2, 4>>("2:4", shape, 1);
   parts const q4 = damage_encoded<bits::block_logic<bits::q4_k_format>>("q4_K", wide, 1);
   damage_encoded<bits::block_logic<bits::q6_k_format>>("q6_K", wide, 1);
+
+  auto const blocks = [&]<class... Format>(std::type_identity<Format>...) {
+    (damage_encoded<bits::block_logic<Format>>(std::string(bits::block_logic<Format>::name), wide, 1, {}, 300), ...);
+  };
+  blocks(std::type_identity<bits::q8_0_format>{}, std::type_identity<bits::q4_0_format>{},
+         std::type_identity<bits::q4_1_format>{}, std::type_identity<bits::q5_0_format>{},
+         std::type_identity<bits::q5_1_format>{}, std::type_identity<bits::int4_format<32>>{},
+         std::type_identity<bits::int4_format<256>>{});
+  damage_encoded<bits::n_m_logic<1, 4>>("1:4", shape, 1, {}, 300);
+  damage_encoded<bits::n_m_logic<4, 8>>("4:8", shape, 1, {}, 300);
+  damage_encoded<bits::reduced_logic<pleat::bfloat16>>("bf16", shape, 1, {}, 300);
+  damage_encoded<bits::reduced_logic<pleat::half>>("f16", shape, 1, {}, 300);
+  damage_encoded<bits::low_rank_logic<false>>("low_rank", shape, 1, {.rank = 3}, 300);
+  damage_encoded<bits::low_rank_logic<true>>("sparse_low_rank", shape, 1, {.rank = 3, .sparse_share = 0.1}, 300);
+  damage_encoded<bits::spatial_logic>("spatial_low_rank", {6, 4, 3, 3}, 1, {.rank = 3}, 300);
+  auto const part = [](char const* suffix, extents const& e, auto const& values) {
+    auto const raw = std::as_bytes(std::span(values));
+    return pleat::codec::file_tensor{suffix,
+                                     pleat::dtype_of<typename std::remove_cvref_t<decltype(values)>::value_type>,
+                                     e,
+                                     {raw.begin(), raw.end()}};
+  };
+  std::vector<std::int8_t> codes(24 * 64);
+  for (std::size_t i = 0; i < codes.size(); ++i) codes[i] = static_cast<std::int8_t>(i % 255 - 127);
+  parts const int8{part(".codes", shape, codes), part(".scale", {24}, numbers(24, 1)),
+                   part(".input_scale", {1}, std::vector<float>{0.5f})};
+  auto positive = int8;
+  for (std::size_t i = 0; i < 24; ++i) positive[1].bytes[4 * i + 3] &= std::byte{0x7f};  // scales are not negative
+  damage("int8", 1000, [&](std::uint64_t n) {
+    auto p = positive;
+    pleat::random::stream const draw(2029, n);
+    std::uint64_t at = 0;
+    auto& one = p[draw.below(at++, p.size())];
+    if (n % 4 == 3) one.bytes.resize(draw.below(at++, one.bytes.size() + 1));
+    alter(one.bytes, draw, at);
+    look(io::detail::decode_int8(shape, p));
+  });
 
   // Models of symbols by themselves.
   std::vector<std::uint8_t> tables;
