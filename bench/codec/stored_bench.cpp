@@ -7,7 +7,8 @@
 //   stored/<form>/encode, /decode
 //   float/apply/M               the dense form;  peer/openblas/apply/M: cblas_sgemm, where it is found (bench/peers/openblas.hpp)
 //   memory/copy                 memcpy of the float weight: what encoding is measured against;  weights_per_second · 4 is bytes of weights
-//   stored/low_rank/apply/M     factors of rank 256: an eighth of the bytes; …/factor/NxN: encoding a weight of that size (a decomposition)
+//   stored/low_rank/apply/M     factors of rank 256: an eighth of the bytes; …/factor/NxN: encoding a weight of that size (a decomposition);
+//                               sparse_low_rank: with a twentieth of the elements beside them; low_rank_int8, …: factors that are stored so
 //   stored/int8_integer/apply/M 8-bit codes in, 8-bit codes out (codec::apply_integer), beside the float product of floats
 //   stored_convolution/<form>/<outputs>x<inputs>x<kernel>@<extent>/batch:N: from the stored kernel, beside the decoded one's in float;
 //                               spatial_low_rank at half the full rank's cost; forms without a convolution of their own decode the kernel
@@ -18,6 +19,7 @@
 #include <pleat/base/random.hpp>
 #include <pleat/codec/blocks.hpp>
 #include <pleat/codec/codebook.hpp>
+#include <pleat/codec/factors.hpp>
 #include <pleat/codec/int8.hpp>
 #include <pleat/codec/int8_integer.hpp>
 #include <pleat/codec/low_rank.hpp>
@@ -154,20 +156,24 @@ void product_rate(benchmark::State& state, index_t m, index_t bytes) {
 }
 
 /// Factors of one's own: what a product costs does not depend on what they hold, and decomposing a weight of this size
-/// takes long.
-void register_low_rank() {
-  using form = codec::low_rank<float>;
+/// takes long. \param stored a form of both factors, or "" for floats; \param apart share of the elements beside them
+template <class form> void register_factors(std::string const& name, std::string const& stored, double apart) {
   constexpr index_t rank = 256;
   for (index_t const m : {1, 8, 32, 64})
-    benchmark::RegisterBenchmark(("stored/low_rank/apply/" + std::to_string(m)).c_str(), [=](benchmark::State& state) {
+    benchmark::RegisterBenchmark(("stored/" + name + "/apply/" + std::to_string(m)).c_str(), [=](benchmark::State&
+                                                                                                     state) {
       pleat::context<host> c{pleat::make_instance<host>(1)};
       extents const shape{side, side};
-      form::storage<host> w;
+      typename form::template storage<host> w;
       auto const numbers_of_factors = numbers(side * rank, 0, 1);
-      form::set(c, shape,
-                {codec::detail::part_of(".left", {side, rank}, numbers_of_factors),
-                 codec::detail::part_of(".right", {rank, side}, numbers_of_factors)},
-                w);
+      std::vector<codec::file_tensor> parts{codec::detail::part_of(".left", {side, rank}, numbers_of_factors),
+                                            codec::detail::part_of(".right", {rank, side}, numbers_of_factors)};
+      if (apart > 0)
+        for (auto& p : codec::detail::compressed_rows_logic<1>::encode(shape, numbers(side * side, 1 - apart, 1), {}))
+          parts.push_back(std::move(p));
+      w.from_file(c, shape, parts);
+      if constexpr (requires { form::factor_form(stored); })
+        for (bool const left : {true, false}) w.encode_factor(c, shape, left, form::factor_form(stored), {});
       auto const x = numbers(m * side, 0, 1);
       std::vector<float> y(static_cast<std::size_t>(m * side));
       auto const product = [&] { form::apply(c, shape, w, m, x.data(), y.data(), {}); };
@@ -175,6 +181,10 @@ void register_low_rank() {
       compare_with_float(state, m, x, product);
       product_rate(state, m, form::bytes(shape, w));
     })->Unit(benchmark::kMillisecond);
+}
+
+void register_decomposition() {
+  using form = codec::low_rank<float>;
   for (index_t const n : {128, 256})
     benchmark::RegisterBenchmark(("stored/low_rank/factor/" + std::to_string(n) + "x" + std::to_string(n)).c_str(),
                                  [=](benchmark::State& state) {
@@ -296,7 +306,11 @@ int const registered = [] {
   register_form<codec::n_m<float>>("stored/2:4");
   register_form<codec::codebook<float>>("stored/codebook");
   register_form<codec::coded<float>>("stored/coded", 0.9);
-  register_low_rank();
+  register_factors<codec::low_rank<float>>("low_rank", "", 0);
+  register_factors<codec::sparse_low_rank<float>>("sparse_low_rank", "", 0.05);
+  for (auto const* stored : {"int8", "q8_0", "q4_0"})
+    register_factors<codec::factors<float>>(std::string("low_rank_") + stored, stored, 0);
+  register_decomposition();
   register_integers();
   register_convolution<codec::spatial_low_rank<float>>(
       "spatial_low_rank", [](auto& c, extents const& shape, std::vector<float> const& values, auto& w) {
