@@ -1,10 +1,10 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#include <pleat/compute/instances.hpp>  // first: kernels and forms are those of pleat::kernels
+
 #include <pleat/codec/codebook.hpp>
 
 #include <pleat/comm/local.hpp>
-
-#include <pleat/compute/instances.hpp>  // kernels compiled once, in pleat::kernels
 
 #include <catch2/catch_template_test_macros.hpp>
 #include <catch2/catch_test_macros.hpp>

@@ -1,7 +1,8 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 // Stored weights cut by rows and by columns, and joined again: every form.
-#include <pleat/compute/instances.hpp>
+
+#include <pleat/compute/instances.hpp>  // first: kernels and forms are those of pleat::kernels
 
 #include <pleat/codec/detail/cut_bits.hpp>
 

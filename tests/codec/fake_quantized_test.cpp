@@ -1,10 +1,11 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#include <pleat/compute/instances.hpp>  // first: kernels and forms are those of pleat::kernels
+
 #include <pleat/codec/fake_quantized.hpp>
 
 #include <pleat/codec/blocks.hpp>
 #include <pleat/codec/int8.hpp>
-#include <pleat/compute/instances.hpp>  // kernels compiled once, in pleat::kernels
 #include <pleat/nn/conv2d.hpp>
 #include <pleat/nn/linear.hpp>
 

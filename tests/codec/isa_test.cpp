@@ -2,6 +2,8 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 // Encoders and products of every form, on every instruction set: the same bits. A process has one instruction set, so
 // others do the rest.
+#include <pleat/compute/instances.hpp>  // first: kernels and forms are those of pleat::kernels
+
 #include <pleat/codec/blocks.hpp>
 #include <pleat/codec/codebook.hpp>
 #include <pleat/codec/fake_quantized.hpp>
@@ -13,8 +15,6 @@
 #include <pleat/codec/reduced.hpp>
 #include <pleat/codec/sparse.hpp>
 #include <pleat/codec/spatial_low_rank.hpp>
-
-#include <pleat/compute/instances.hpp>  // kernels compiled once, in pleat::kernels
 
 #include <catch2/catch_test_macros.hpp>
 

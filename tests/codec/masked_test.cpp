@@ -1,8 +1,9 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#include <pleat/compute/instances.hpp>  // first: kernels and forms are those of pleat::kernels
+
 #include <pleat/codec/masked.hpp>
 
-#include <pleat/compute/instances.hpp>  // kernels compiled once, in pleat::kernels
 #include <pleat/nn/arena.hpp>
 #include <pleat/nn/linear.hpp>
 

@@ -1,8 +1,8 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-#include <pleat/codec/reduced.hpp>
+#include <pleat/compute/instances.hpp>  // first: kernels and forms are those of pleat::kernels
 
-#include <pleat/compute/instances.hpp>  // kernels compiled once, in pleat::kernels
+#include <pleat/codec/reduced.hpp>
 
 #include <catch2/catch_template_test_macros.hpp>
 #include <catch2/catch_test_macros.hpp>

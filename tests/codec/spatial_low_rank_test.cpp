@@ -1,9 +1,10 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#include <pleat/compute/instances.hpp>  // first: kernels and forms are those of pleat::kernels
+
 #include <pleat/codec/spatial_low_rank.hpp>
 
 #include <pleat/codec/detail/part_of.hpp>
-#include <pleat/compute/instances.hpp>  // kernels compiled once, in pleat::kernels
 
 #include <catch2/catch_test_macros.hpp>
 #include <catch2/matchers/catch_matchers_exception.hpp>

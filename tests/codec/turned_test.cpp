@@ -2,11 +2,11 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 // Forms whose rows are turned before they are decoded: products have the bits of the dense form with the decoded
 // numbers, at sizes that are no multiples of anything, on every instruction set.
+#include <pleat/compute/instances.hpp>  // first: kernels and forms are those of pleat::kernels
+
 #include <pleat/codec/codebook.hpp>
 #include <pleat/codec/reduced.hpp>
 #include <pleat/codec/sparse.hpp>
-
-#include <pleat/compute/instances.hpp>  // kernels compiled once, in pleat::kernels
 
 #include <catch2/catch_template_test_macros.hpp>
 #include <catch2/catch_test_macros.hpp>
