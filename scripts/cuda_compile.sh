@@ -1,10 +1,12 @@
 #!/usr/bin/env bash
 # SPDX-FileCopyrightText: 2026 The pleat authors
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-# Compiles every device path for Kokkos::Cuda with nvcc, one file per room, and device-links them. Needs neither a device nor a
+# Compiles every device path for Kokkos::Cuda with nvcc, in three files, and device-links them. Needs neither a device nor a
 # CUDA build of Kokkos: five generated headers in front of the installed ones switch Kokkos' CUDA part on. Then demands that
 # nothing is left undefined but what Kokkos, desul, CUDA, MPI, zlib and the C and C++ runtimes define.
-#   scripts/cuda_compile.sh [room ... | link]     without arguments: all rooms, then link
+#   scripts/cuda_compile.sh [kernels | layers | models | link] ...     without arguments: all files, then link
+# Few files, as rooms share instances, and as nvcc reads Kokkos, CUDA and CCCL four times for each of them; what a file compiles,
+# those after it take from there: they say so by compute/instances.hpp, as programs do that link pleat::kernels.
 # Settings: NVCC, CUDA_ARCH (sm_90), KOKKOS_INCLUDE, OUT (build/cuda-compile).
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -18,6 +20,15 @@ fi
 toolkit=$(cd "$(dirname "$(readlink -f "$nvcc")")/.." && pwd)
 all_rooms=$(cd "$root/include/pleat" && for room in */; do [[ -n $(find "$room" -name '*.hpp' | head -n1) ]] && echo "${room%/}"; done)
 [[ -e $root/examples/01_train_shrink_run/train_shrink_run.cpp ]] && all_rooms+=" examples"
+files="kernels layers models"
+# The rooms of a file; whatever is not named goes into the last one.
+rooms_of() {
+  case $1 in
+    kernels) echo base tensor plan comm compute ;;
+    layers) echo codec nn ;;
+    models) comm -23 <(tr ' ' '\n' <<<"${all_rooms//$'\n'/ }" | sort) <(echo $(rooms_of kernels) $(rooms_of layers) | tr ' ' '\n' | sort) ;;
+  esac
+}
 export LC_ALL=C
 
 kokkos=${KOKKOS_INCLUDE:-}
@@ -54,8 +65,11 @@ generate_front() {
   done
 }
 
-flags=(-std=c++20 "-arch=$arch" --extended-lambda --expt-relaxed-constexpr -O1 -Xcompiler=-fopenmp -DKOKKOS_DEPENDENCE
+flags=(-std=c++20 "-arch=$arch" --extended-lambda --expt-relaxed-constexpr -Xcompiler=-fopenmp -DKOKKOS_DEPENDENCE
   -diag-suppress=20012,1675 "-I$front" "-I$root/include" "-I$root/tests" -isystem "$kokkos")
+# What is never run needs no optimiser: the host's is off where nothing asks for it, of nvcc's since 12.9 the expensive part.
+if grep -q Ofast-compile <<<"$("$nvcc" --help)"; then flags+=(-Ofc mid); fi
+flags+=(-Xcompiler=--param=ggc-min-expand=100,--param=ggc-min-heapsize=524288)
 [[ -d $toolkit/include/cccl ]] && flags+=("-I$toolkit/include/cccl")
 if command -v mpicxx >/dev/null; then
   flags+=(-DPLEAT_HAS_MPI -DOMPI_SKIP_MPICXX -DMPICH_SKIP_MPICXX)
@@ -67,31 +81,43 @@ fi
 launcher=()
 command -v ccache >/dev/null && launcher=(env CCACHE_BASEDIR="$root" ccache)
 
-# Every header of the room, then the instances of its templates for Kokkos::Cuda (tests/cuda/instantiate.py; what that cannot
-# write may be in tests/cuda/<room>.hpp). "examples" stands for the main job (all but its command line), which goes through all rooms.
-compile_room() {
-  local room=$1 begin=$SECONDS header
-  # ctest compiles several rooms at once: one of them writes the shared headers, the others wait.
+# Every header of the file's rooms, then the instances of their templates for Kokkos::Cuda (tests/cuda/instantiate.py; what that
+# cannot write may be in tests/cuda/<room>.hpp). "examples" stands for the main job (all but its command line), which goes through
+# all rooms.
+write_file() {
+  local file=$1 room header source
+  if [[ $file == kernels ]]; then
+    echo "#define PLEAT_KERNEL"
+    grep -oE 'PLEAT_KERNELS_\w+' "$root/include/pleat/compute/instances.hpp" | sort -u | sed 's/^/#define /'
+  fi
+  echo "#include <pleat/compute/instances.hpp>"
+  if [[ $file == layers ]]; then printf '#undef PLEAT_FORM\n#define PLEAT_FORM\n'; fi
+  for room in $(rooms_of "$file"); do
+    [[ $room != examples ]] || continue
+    # The other instances.hpp say of whole models that they are compiled elsewhere; here is elsewhere.
+    (cd "$root/include" && find "pleat/$room" -name '*.hpp' ! -name instances.hpp | sort) | while read -r header; do echo "#include <$header>"; done
+  done
+  for room in $(rooms_of "$file"); do
+    if [[ $room == examples ]]; then
+      echo '#define PLEAT_DIGITS ""'
+      for source in figures mlp lenet_5; do echo "#include \"$root/examples/01_train_shrink_run/$source.cpp\""; done
+    else
+      if [[ -e $root/tests/cuda/$room.hpp ]]; then echo "#include <cuda/$room.hpp>"; fi
+      python3 "$root/tests/cuda/instantiate.py" "$root/include" "$room"
+    fi
+  done
+}
+compile_file() {
+  local file=$1 begin=$SECONDS
+  # ctest compiles several files at once: one of them writes the shared headers, the others wait.
   (
     flock 9
     generate_front
   ) 9>"$out/front.lock"
-  if [[ $room == examples ]]; then
-    {
-      echo '#define PLEAT_DIGITS ""'
-      for source in figures mlp lenet_5; do echo "#include \"$root/examples/01_train_shrink_run/$source.cpp\""; done
-    } >"$out/$room.cu.new"
-  else
-    {
-      # instances.hpp says that kernels are compiled elsewhere; here is elsewhere
-      (cd "$root/include" && find "pleat/$room" -name '*.hpp' ! -name instances.hpp | sort) | while read -r header; do echo "#include <$header>"; done
-      if [[ -e $root/tests/cuda/$room.hpp ]]; then echo "#include <cuda/$room.hpp>"; fi
-      python3 "$root/tests/cuda/instantiate.py" "$root/include" "$room"
-    } >"$out/$room.cu.new"
-  fi
-  cmp -s "$out/$room.cu.new" "$out/$room.cu" || cp "$out/$room.cu.new" "$out/$room.cu"
-  "${launcher[@]}" "$nvcc" "${flags[@]}" -c "$out/$room.cu" -o "$out/$room.o"
-  echo "pleat: $room compiled for $arch in $((SECONDS - begin)) s"
+  write_file "$file" >"$out/$file.cu.new"
+  cmp -s "$out/$file.cu.new" "$out/$file.cu" || cp "$out/$file.cu.new" "$out/$file.cu"
+  "${launcher[@]}" "$nvcc" "${flags[@]}" -c "$out/$file.cu" -o "$out/$file.o"
+  echo "pleat: $file (" $(rooms_of "$file") ") compiled for $arch in $((SECONDS - begin)) s"
 }
 
 # Symbols that a library on this machine defines.
@@ -104,9 +130,9 @@ defined_by() {
     nm -D --defined-only "$(readlink -f "$file")" 2>/dev/null | awk '{ sub(/@.*/, "", $3); print $3 }'
   done
 }
-link_rooms() {
-  local objects=() room
-  for room in "$@"; do objects+=("$out/$room.o"); done
+link_files() {
+  local objects=() file
+  for file in "$@"; do objects+=("$out/$file.o"); done
   "$nvcc" "-arch=$arch" -dlink "${objects[@]}" -o "$out/device_link.o"
   ld -r "${objects[@]}" -o "$out/all.o"
   nm -u "$out/all.o" | awk '{ print $2 }' | sort -u >"$out/undefined"
@@ -126,11 +152,9 @@ link_rooms() {
 }
 
 mkdir -p "$out"
-if (($# == 0)); then
-  for room in $all_rooms; do compile_room "$room"; done
-  link_rooms $all_rooms
-else
-  for word in "$@"; do
-    if [[ $word == link ]]; then link_rooms $all_rooms; else compile_room "$word"; fi
-  done
-fi
+for word in ${*:-$files link}; do
+  case " $files " in
+    *" $word "*) compile_file "$word" ;;
+    *) [[ $word == link ]] || { echo "pleat: cuda_compile.sh knows $files and link, not '$word'" >&2 && exit 1; } && link_files $files ;;
+  esac
+done

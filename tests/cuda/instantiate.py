@@ -73,7 +73,7 @@ def functions(include, room):
 
 
 def compute(include, room):
-    lines, explicit, passed = [], [], []
+    lines, passed = [], []
     for name, overloads in functions(include, room).items():
         for parameters, returns, given, file in overloads:
             if any(p in PASSED_ON for p in parameters):
@@ -88,17 +88,17 @@ def compute(include, room):
                 arguments = ", ".join(stands.values())
                 if len(overloads) == 1:
                     lines.append(f"    reinterpret_cast<void const*>(&pleat::{room}::{name}<{arguments}>),")
-                else:  # an address would be ambiguous: the whole signature
-                    signature = f"{returns} {name}<{arguments}>({given})"
+                else:  # which of them: by the whole signature
+                    signature = f"{returns} (*)({given})"
                     for parameter, what in stands.items():
                         signature = re.sub(rf"\b{parameter}\b", what, signature)
-                    explicit.append(f"template {signature};")
+                    lines.append(f"    reinterpret_cast<void const*>(static_cast<{signature}>(&{name}<{arguments}>)),")
     print(PRELUDE)
     print(f"// passed on by others: {' '.join(passed)}")
-    print(f"namespace pleat::{room} {{\n" + "\n".join(explicit) + "\n}")
+    print(f"namespace pleat::{room} {{")
     print(f"extern void const* const pleat_instances_of_{room}[];\nvoid const* const pleat_instances_of_{room}[] = {{")
-    print("\n".join(lines) + "\n};")
-    return len(lines) + len(explicit)
+    print("\n".join(lines) + "\n};\n}")
+    return len(lines)
 
 
 def codec(include, room):
