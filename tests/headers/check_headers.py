@@ -36,7 +36,7 @@ HOSTILE = ("I B0 B50 B75 small near far interface OVERFLOW UNDERFLOW DOMAIN SING
 HOSTILE_FUNCTIONS = "major minor makedev".split()  # of <sys/sysmacros.h>: they bite only before a parenthesis
 # What many headers include, the largest first ("alone"), and for how many a base is worth its precompiling.
 BASES = ("pleat/run/fit.hpp", "pleat/parallel/any_model.hpp", "pleat/nn/layer.hpp", "pleat/codec/dense.hpp",
-         "pleat/comm/communicator.hpp", "Kokkos_Core.hpp", "pleat/tensor/extents.hpp")
+         "Kokkos_Core.hpp", "pleat/comm/communicator.hpp", "pleat/tensor/extents.hpp")
 WORTH = 6
 
 def all_headers(root):
