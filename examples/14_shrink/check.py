@@ -86,7 +86,7 @@ DIFFERENT = {
         "scales": ["int8", "int8(tensor)"],
         "activations": ["int8", "int8(static)"],
         "observer": ["int8", "int8(percentile, percentile=97)", "int8(mean_square)", "int8(kl)"],
-        "percentile": ["int8(percentile, percentile=90)", "int8(percentile, percentile=97)"],
+        "percentile": ["int8(percentile, percentile=90)", "int8(static, percentile, percentile=97)"],
     },
     "int4": {"ignore": ["int4", "int4(fc1.*)"], "group": ["int4", "int4(64)", "int4(128)"]},
     "gptq": {

@@ -37,7 +37,11 @@ void other_pattern(kitchen& k, pl::compress::recipe_step const& s, pl::compress:
       if (w.whole().rank() < 2 ||
           std::any_of(ignored.begin(), ignored.end(), [&](auto const& name) { return pl::nn::matches(name, w.name); }))
         return;
-      if (!w.trainable()) return void(left += " " + w.name);
+      if (!w.trainable()) {
+        left += " " + w.name;
+        return pl::compress::detail::say(k.m, {},
+                                         "'" + s.to_string() + "' left '" + w.name + "': it is encoded already");
+      }
       auto const columns = codec::columns_of(w.whole());
       any = any || columns % pattern.m == 0;
       if (columns % pattern.m == 0) return;
@@ -63,13 +67,18 @@ void other_pattern(kitchen& k, pl::compress::recipe_step const& s, pl::compress:
 
 void quantize_step(kitchen& k, pl::compress::recipe_step const& s) {
   auto const& word = s.word->name;
-  auto const form = word == "int4" ? "int4_g" + group_of(s) : word == "n_m" ? s.text("pattern", "2:4") : word;
+  auto form = word == "int4" ? "int4_g" + group_of(s) : word;
+  pl::compress::n_of_m pattern{2, 4};
+  if (word == "n_m") {
+    if (s.has("pattern")) pattern = pattern_of(s);
+    form = std::to_string(pattern.n) + ":" + std::to_string(pattern.m);
+  }
   bool const has_form = word != "n_m" || form == "2:4" || form == "1:4" || form == "4:8";
   quantize t;
   t.forms.push_back({"*", form});
   t.misfit = word.ends_with("_K") || word == "int4" ? pl::compress::misfit::next : pl::compress::misfit::ignore;
   t.ignore = s.names("ignore");
-  if (!has_form) return other_pattern(k, s, pattern_of(s), std::move(t));
+  if (!has_form) return other_pattern(k, s, pattern, std::move(t));
   if (word == "int8") return int8(k, s, std::move(t));
   if (word == "codebook") {
     t.codebook.entries = 1 << at_least(s, "num_bits", 4, 1, 8);

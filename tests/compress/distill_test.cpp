@@ -653,6 +653,32 @@ TEST_CASE("a teacher's score that is no number is refused by teacher, sample and
     }
 }
 
+TEST_CASE("what a teacher that all ask at once has to say to one rank, every rank hears, and nobody waits") {
+  auto const train = data(32);
+  for (bool const everywhere : {true, false}) {
+    std::vector<std::string> said(3);
+    pleat::comm::run_local(3, [&](pleat::comm::communicator c) {
+      auto const r = static_cast<std::size_t>(c.rank());
+      pleat::world w(std::move(c), 1);
+      auto m = student(w);
+      m.set_timeout(20);  // only where it hangs
+      compress::teacher::source s;
+      s.name = "a test's";
+      if (everywhere || r == 1) s.at_once = {0, 1, 2}, s.parted = "of sharded parameters";
+      s.ask = [r](compress::question const& q, compress::answer& a) {
+        if (r == 1) throw pleat::error{"teacher", "the second rank's layer is ill", "Look after it"};
+        a.scores.assign(q.samples.size() * 4, 0);
+      };
+      try {
+        (void)compress::distill(train, {compress::teacher(s)}, lessons(1)).fit(m);
+      } catch (pleat::error const& e) {
+        said[r] = e.what();
+      }
+    });
+    for (auto const& words : said) CHECK_THAT(words, ContainsSubstring("the second rank's layer is ill"));
+  }
+}
+
 TEST_CASE("what cannot teach or learn is refused in words") {
   auto w = alone();
   auto const train = data(32);

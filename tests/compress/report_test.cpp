@@ -42,6 +42,7 @@ TEST_CASE("a stage is what was measured on the written file and on the data") {
   CHECK(std::isnan(s.latency_64_us));  // there are 50 samples
   auto const of_64 = compress::measure("small", small, data(64), {.repeats = 3});
   CHECK(of_64.latency_64_us > 0);
+  REQUIRE(of_64.layers.size() == 3);
   for (auto const& r : of_64.layers) CHECK(r.latency_64_us > 0);
   REQUIRE(s.layers.size() == 3);
   auto untimed = s.layers;

@@ -5,6 +5,7 @@
 
 #include <cmath>
 #include <cstdlib>
+#include <cstring>
 #include <limits>
 #include <numeric>
 
@@ -234,6 +235,22 @@ TEST_CASE("floats with targets, floats with labels and bytes with labels come fr
     CHECK_THAT(words([&] { (void)io::read_dataset(path, {.classes = 6}); }),
                ContainsSubstring("label 6 of sample 3, expected 0 to 5"));
   }
+  // floats that do not lie on multiples of four bytes: another writer's header may have any length
+  write_samples(path, x, "targets", {4, 2}, t);
+  auto file = io::read_file(path);
+  std::uint64_t header = 0;
+  std::memcpy(&header, file.data(), 8);
+  file.insert(file.begin() + 8 + static_cast<std::ptrdiff_t>(header), std::byte{' '});
+  ++header;
+  std::memcpy(file.data(), &header, 8);
+  io::write_file(path, file);
+  auto const apart = io::read_dataset(path);
+  CHECK(std::vector<float>(apart.values.begin(), apart.values.end()) == x);
+  CHECK(std::vector<float>(apart.targets.begin(), apart.targets.end()) == t);
+  auto taken = apart;
+  auto const into = std::move(taken.values);
+  CHECK((taken.values.empty() && into.size() == x.size()));
+
   auto const bytes = counted<std::uint8_t>(24, 0, 10);
   write_samples(path, bytes, "labels", {4}, counted<std::uint8_t>(4, 0, 1));
   auto const b = io::read_dataset(path, {.mean = 127.5f, .deviation = 255});
@@ -277,6 +294,20 @@ TEST_CASE("a file that is no data set is refused in a sentence", "[io][dataset]"
   CHECK_THAT(words([&] { d.demand_whole(); }), ContainsSubstring("2 samples of 3 bytes, found 5"));
   d.pixels.resize(6);
   CHECK_THAT(words([&] { d.demand_whole(); }), ContainsSubstring("2 samples of 1 label, found 0"));
+  d.demand_whole(false);  // requests need none
+  d.values = x;
+  CHECK_THAT(words([&] { d.demand_whole(); }), ContainsSubstring("has both pixels and values"));
+  d.values = {}, d.labels = {0, 0}, d.targets = y;
+  CHECK_THAT(words([&] { d.demand_whole(); }), ContainsSubstring("has labels beside targets"));
+  auto w2 = io::windows_of({"text", 5, 2, 1, {0, 1, 2, 3}});
+  w2.demand_whole();
+  for (auto const& spoil : {+[](io::dataset& w) { w.sample = {1}; }, +[](io::dataset& w) { w.size = 3; },
+                            +[](io::dataset& w) { w.target = {1}; }, +[](io::dataset& w) { w.classes = 4; }}) {
+    auto spoilt = w2;
+    spoil(spoilt);
+    CHECK_THAT(words([&] { spoilt.demand_whole(); }), ContainsSubstring("is windows of a text"));
+  }
+  CHECK_THAT(words([&] { (void)io::read_dataset(path, {.classes = -3}); }), ContainsSubstring("-3 classes"));
 }
 
 TEST_CASE("the shipped digits are complete", "[io][dataset]") {

@@ -192,8 +192,56 @@ TEST_CASE("fit meets targets by their mean square, and floats train as the bytes
   CHECK_THAT(sentence([&] { (void)pl::run::evaluate(m, short_one); }), ContainsSubstring("samples of 5 targets"));
   short_one.targets = std::vector<float>(static_cast<std::size_t>(5 * test.size));
   CHECK_THAT(sentence([&] { (void)pl::run::evaluate(m, short_one); }),
-             ContainsSubstring("output has shape [256, 10], a sample's target [5]"));
+             ContainsSubstring("output for 256 samples has shape [256, 10], a sample's target [5]"));
   CHECK_THAT(sentence([&] { (void)pl::run::serve(m, short_one); }), ContainsSubstring("run::serve"));
+
+  // what is no number is no good answer, and no best epoch
+  auto dark = test;
+  std::vector<float> spoilt(dark.values.begin(), dark.values.end());
+  spoilt[64 * 3] = std::numeric_limits<float>::quiet_NaN();
+  dark.values = spoilt;
+  CHECK(std::isnan(pl::run::evaluate(m, dark).error()));
+  auto kept = build(alone), last = build(alone);
+  auto none = quiet(2);
+  none.validation = &dark, none.keep_best = true;
+  (void)pl::run::fit(kept, train, none);
+  (void)pl::run::fit(last, train, quiet(2));
+  CHECK(kept.checksum() == last.checksum());
+
+  // of classes that the network has no score for, and of sets that are not whole
+  auto more = numbers_of(data.test, false);
+  more.classes = 12, more.labels[7] = 11;
+  CHECK_THAT(sentence([&] { (void)pl::run::evaluate(m, more); }),
+             ContainsSubstring("has samples of class 11, and the network scores for 10 classes"));
+  more.labels.pop_back();
+  for (auto const& words :
+       {sentence([&] { (void)pl::run::evaluate(m, more); }), sentence([&] { (void)pl::run::serve(m, more); }),
+        sentence([&] { (void)more.pick(std::vector<index_t>{0}); }),
+        sentence([&] { (void)pl::run::fit(m, more, quiet(1)); })})
+    CHECK_THAT(words, ContainsSubstring("355 samples of 1 label, found 354"));
+  auto const answers = pl::run::serve(m, data.test, {.batch = 50}).answers;
+  more.labels.clear();  // requests need none
+  CHECK(pl::run::serve(m, more, {.batch = 50}).answers == answers);
+
+  // stages, sharded parameters, more ranks than samples
+  auto const few = test.pick(std::vector<index_t>{5, 9});
+  auto const of_few = pl::run::evaluate(m, few).mean_square;
+  struct laid {
+    index_t pipeline, data;
+    int state_stage;
+  };
+  for (auto const& l : {laid{2, 1, 0}, laid{2, 2, 0}, laid{1, 3, 3}, laid{2, 2, 3}})
+    pl::comm::run_local(static_cast<int>(l.pipeline * l.data), [&](pl::comm::communicator c) {
+      pl::world w(std::move(c), 1);
+      pl::plan::plan p{.global_batch = 48, .data_ranks = l.data, .pipeline_ranks = l.pipeline, .deterministic = true};
+      if (l.pipeline > 1) p.cuts = {2};
+      p.state_stage = l.state_stage;
+      auto n = pl::parallel::build(net(), p, w, {.seed = 4});
+      (void)pl::run::fit(n, train, options);
+      if (pl::run::evaluate(n, test, 50).mean_square != e.mean_square) throw std::runtime_error("another mean square");
+      if (pl::run::evaluate(n, few).mean_square != of_few) throw std::runtime_error("another mean square of few");
+      if (pl::run::serve(n, few, {.batch = 1}).outputs.size() != 20) throw std::runtime_error("not all outputs");
+    });
 }
 
 TEST_CASE("windows of a text train and are judged position by position, the same on any number of ranks") {

@@ -325,8 +325,8 @@ template <class T> struct fake_quantized {
     return detail::join_fake_quantized(shape, dim, pieces);
   }
 
-  /// The codes and steps that products see, and the scale of their inputs, in a form of the same grid. \returns false, and nothing is written, if the
-  /// grids differ
+  /// The codes and steps that products see, and the scale of their inputs, in a form of the same grid. \returns false,
+  /// and nothing is written, if the grids differ
   template <class F, class Space>
   static bool convert(context<Space>& c, extents const& shape, storage<Space> const& s,
                       typename F::template storage<Space>& to) {

@@ -30,7 +30,7 @@ struct const_buffer {
   index_t count = 0;
   dtype type = dtype::u8;
   PLEAT_LAZY [[nodiscard]] constexpr index_t bytes() const noexcept {
-    return count * static_cast<index_t>(size_of(type));
+    return static_cast<index_t>(static_cast<std::uint64_t>(count) * size_of(type));  // of a count without sense, too
   }
 };
 
@@ -40,7 +40,7 @@ struct buffer {
   index_t count = 0;
   dtype type = dtype::u8;
   PLEAT_LAZY [[nodiscard]] constexpr index_t bytes() const noexcept {
-    return count * static_cast<index_t>(size_of(type));
+    return static_cast<index_t>(static_cast<std::uint64_t>(count) * size_of(type));  // of a count without sense, too
   }
   constexpr operator const_buffer() const noexcept { return {data, count, type}; }
 };

@@ -40,11 +40,17 @@ class calibration {
                   "no sample to look at: '" + name_ + "' has " + std::to_string(size) + ", of which " +
                       std::to_string(subset_size) + " are asked for",
                   "Give at least one sample; 128 to 300 are usual"};
+    if (sample_.rank() >= extents::max_rank)
+      throw error{"compress::calibration",
+                  "a sample of '" + name_ + "' has " + std::to_string(sample_.rank()) +
+                      " extents, and a batch of them one more: at most " + std::to_string(extents::max_rank),
+                  "Put extents together, as in [channels, height, width]"};
   }
   PLEAT_ONCE inline explicit calibration(io::dataset const& data, index_t subset_size = 128)
       : calibration(
             data.name, data.sample, data.size,
             [&data](std::span<index_t const> s, float* out) { data.gather(s, out, nullptr); }, subset_size) {
+    data.demand_whole(false);
     tokens_ = data.windows != nullptr;
   }
   /// Windows of tokens.

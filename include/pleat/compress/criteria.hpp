@@ -126,7 +126,7 @@ struct taylor {
   static constexpr char const* what = "taylor";
   static constexpr bool takes_shards = true;
   static constexpr bool scores_are_squares = true;
-  io::dataset const* data = nullptr;  ///< labelled samples; must live until the transform has run
+  io::dataset const* data = nullptr;  ///< what a loss is taken of; must live until the transform has run
   index_t subset_size = 512;
 
   template <class Net, class C> void score(parallel::model<Net>& m, std::vector<C>& weights) const {

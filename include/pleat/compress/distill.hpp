@@ -12,6 +12,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -20,6 +21,7 @@
 #include <pleat/compress/hint.hpp>
 #include <pleat/compress/teacher.hpp>
 #include <pleat/compute/distill.hpp>
+#include <pleat/compute/reduce.hpp>
 #include <pleat/run/fit.hpp>
 
 namespace pleat::compress {
@@ -66,11 +68,14 @@ template <class Net> class lesson {
       throw error{"compress::distill", "hints need the whole student on this rank",
                   "Train it with mesh.pipeline = 1 and mesh.tensor = 1, or leave the hints out"};
     for (auto const& t : teachers) weights_ += t.weight();
-    demand_same_shares(m);
-    bool const cut = std::any_of(teachers.begin(), teachers.end(), [](auto const& t) { return !t.together().empty(); });
-    if (!cut) return;
+    // Which teachers a rank has is its own affair: all of them meet here.
+    bool const ahead =
+        std::any_of(teachers.begin(), teachers.end(), [](auto const& t) { return !t.at_once().empty(); });
+    asks_ahead_ = m.all_ranks().all_reduce_value(ahead ? 1 : 0, comm::reduction::max) > 0;
+    auto const here = teacher::data_positions(m);
     auto const asking = teacher::tensor_group(m);
     comm::all_or_none(m.all_ranks(), [&] {
+      demand_same_shares(here);
       for (auto const& t : teachers)
         if (!t.together().empty() && t.together() != asking)
           throw error{
@@ -90,15 +95,18 @@ template <class Net> class lesson {
     begin_ = begin;
     loaded_ = -1;
     // In a step each stage is elsewhere, and only the last one has losses: who is needed for an answer is asked now.
+    if (!asks_ahead_) return;
     ahead_.resize(teachers_->size());
+    comm::attempts questions(model_->parts().size() > 1);
     for (std::size_t k = 0; k < teachers_->size(); ++k) {
       auto const& t = (*teachers_)[k];
       if (t.at_once().empty()) continue;
       auto const& micros = model_->share().micro_batches();
       ahead_[k].resize(micros.size());
       for (auto const& micro : micros)
-        t.ask({data_, samples_of(micro), {}}, ahead_[k][static_cast<std::size_t>(micro.index)]);
+        questions([&] { t.ask({data_, samples_of(micro), {}}, ahead_[k][static_cast<std::size_t>(micro.index)]); });
     }
+    questions.meet(model_->all_ranks());  // what a teacher's layer of one rank has to say, all say
   }
   [[nodiscard]] tensor_type input(parallel::micro_batch const& micro) {
     load(micro);
@@ -180,13 +188,11 @@ template <class Net> class lesson {
  private:
   using batch = typename run::batch_loader<T, Space>::batch;
 
-  /// Ranks that a teacher wants to hear the same question from must have the same samples. Collective where there is
-  /// such a teacher. \throws error on every rank alike
-  void demand_same_shares(parallel::model<Net>& m) const {
+  /// Ranks that a teacher wants to hear the same question from must have the same samples.
+  void demand_same_shares(std::vector<int> const& here) const {
     for (auto const& t : *teachers_) {
       auto const& place = t.at_once();
       if (place.empty()) continue;
-      auto const here = teacher::data_positions(m);
       bool fits = here.size() == place.size();
       for (std::size_t a = 0; fits && a < place.size(); ++a)
         for (std::size_t b = 0; b < a; ++b) fits = fits && (place[a] != place[b] || here[a] == here[b]);
@@ -211,7 +217,8 @@ template <class Net> class lesson {
     loaded_ = micro.index;
     heard_ = false;
     if (model_->has_last_stage() && !diagnosed_)
-      for (auto const& t : *teachers_) t.announce(question_);
+      for (auto const& t : *teachers_)
+        if (t.at_once().empty()) t.announce(question_);  // else it has been asked
   }
   void hear() {
     if (std::exchange(heard_, true)) return;
@@ -224,9 +231,10 @@ template <class Net> class lesson {
       auto const& scores = said_[k].scores;
       auto const bad = std::find_if(scores.begin(), scores.end(), [](float v) { return !std::isfinite(v); });
       // the step's loss becomes NaN, and every rank hears why: see why_not_finite()
-      if (bad != scores.end() && !refused_) {
+      auto const rows = q.samples.size() * static_cast<std::size_t>(data_->positions());
+      if (bad != scores.end() && !refused_ && scores.size() >= rows) {  // of fewer loss() says so
         auto const each = scores.size() / q.samples.size(), at = static_cast<std::size_t>(bad - scores.begin()),
-                   classes = each / static_cast<std::size_t>(data_->positions());
+                   classes = scores.size() / rows;
         refused_.emplace("compress::distill",
                          "teacher " + std::to_string(k) + " gives class " + std::to_string(at % classes) +
                              " of sample " + std::to_string(q.samples[at / each]) + " the score " +
@@ -254,6 +262,7 @@ template <class Net> class lesson {
   std::vector<hint<T, Space>*> hints_;
   std::vector<index_t> taps_;
   double weights_ = 0;
+  bool asks_ahead_ = false;  // some rank has a teacher whose ranks answer at once
   std::span<index_t const> order_;
   index_t begin_ = 0, loaded_ = -1;
   bool heard_ = false, diagnosed_ = false;

@@ -180,9 +180,8 @@ template <class Target = codec::int8<float>> struct quantize_aware {
   [[nodiscard]] error_kind leaves_errors() const noexcept { return train ? error_kind::trained : error_kind::measured; }
 
   /// Collective. \throws error for a weight with NaN or infinity (by name), groups that do not divide (misfit::refuse),
-  /// steps that follow the
-  ///         magnitudes of rows that are cut over the tensor axis, no weight that is selected, an empty calibration
-  ///         set, activations of a form other than int8, or as run::fit does
+  /// steps that follow the magnitudes of rows that are cut over the tensor axis, no weight that is selected, an empty
+  /// calibration set, activations of a form other than int8, or as run::fit does
   template <class Net> void run(parallel::model<Net>& m) const {
     using form = codec::fake_quantized<typename parallel::model<Net>::value_type>;
     if (!(step_rate > 0 && step_rate < 0.5))
@@ -270,6 +269,7 @@ template <class Target = codec::int8<float>> struct quantize_aware {
       if constexpr (std::is_same_v<F, codec::masked<T>>) fresh.bits = s.bits;
       if constexpr (std::is_same_v<F, form>) {
         fresh.bits = s.bits;
+        if (s.grid == grid && !activations) fresh.input_scale = s.input_scale;  // trained with before
         if (steps == step_rule::learned && s.grid == grid && s.steps.size() > 0)
           fresh.steps = s.steps, fresh.learned = s.learned, again = true;
       }

@@ -60,10 +60,10 @@ template <class Space> class layer_clock final : public nn::layer_listener {
   }
   /// The median of the leaf that has this weight; -1 where it was not run here.
   [[nodiscard]] double of(std::string const& weight) {
-    for (auto& [name, times] : times_)
-      if (weight.starts_with(name + ".")) {
-        double const median = median_of(times);
-        times_.erase(name);  // of several weights of a leaf the first has it
+    for (auto end = weight.rfind('.'); end != std::string::npos && end > 0; end = weight.rfind('.', end - 1))
+      if (auto const at = times_.find(weight.substr(0, end)); at != times_.end()) {
+        double const median = median_of(at->second);
+        times_.erase(at);  // of several weights of a leaf the first has it
         return median;
       }
     return -1;
@@ -90,7 +90,7 @@ template <class T, class Space>
   // of sharded parameters the first group has one model
   bool const measures = m.shards() ? m.plan().sharing().copy_of(m.ranks().rank()) == 0 : m.ranks().rank() == 0;
   if (measures && data.size >= batch && repeats > 0) {
-    run::batch_loader<T, Space> loader(data);
+    run::batch_loader<T, Space> loader(data, false);
     std::vector<index_t> first(static_cast<std::size_t>(batch));
     std::iota(first.begin(), first.end(), index_t{0});
     auto const x = loader.load(m.context(), std::span<index_t const>(first)).x;
@@ -192,6 +192,7 @@ class record_stages {
  public:
   PLEAT_ONCE inline record_stages(stage_list& list, io::dataset const& test, measure_options options = {})
       : list_(&list), test_(&test), options_(std::move(options)) {}
+  record_stages(stage_list&, io::dataset&&, measure_options = {}) = delete;  // it is looked at after every step
 
   static constexpr bool takes_shards = true;
 

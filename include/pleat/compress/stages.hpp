@@ -23,7 +23,7 @@ namespace pleat::compress {
 /// One row of a report: a model as it was measured.
 struct stage {
   std::string name;
-  double test_error = 0;   ///< wrong answers / samples, in [0, 1]; NaN if nobody measured it
+  double test_error = 0;   ///< run::evaluation::error(); NaN if nobody measured it
   index_t parameters = 0;  ///< elements, statistics included, tied ones once
   index_t nonzeros = 0;    ///< of them, those that are not zero
   index_t bytes = 0;       ///< of the written file

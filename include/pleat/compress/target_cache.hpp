@@ -57,11 +57,12 @@ struct top_scores {
 
 namespace detail {
 
-/// XXH64 of pixels or values, then labels: whose scores these are.
+/// XXH64 of pixels, values or tokens, then labels: whose scores these are.
 [[nodiscard]] inline std::string fingerprint(io::dataset const& d) {
   io::checksum c;
   c.add(std::as_bytes(std::span(d.pixels)));
   c.add(std::as_bytes(d.values.span()));
+  if (d.windows) c.add(std::as_bytes(std::span(d.windows->tokens)));
   c.add(std::as_bytes(std::span(d.labels)));
   return io::checksum::hex(c.value());
 }

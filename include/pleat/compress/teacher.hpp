@@ -52,7 +52,11 @@ class teacher {
   };
 
   /// One of the user's own.
-  explicit teacher(source s, double weight = 1) : source_(std::move(s)), weight_(weight) { demand_weight(); }
+  explicit teacher(source s, double weight = 1) : source_(std::move(s)), weight_(weight) {
+    demand_weight();
+    if (source_.parted.empty() && !(source_.together.empty() && source_.at_once.empty()))
+      source_.parted = "in parts on several ranks";
+  }
 
   /// A model of this process; it must live as long as the teacher, and may be of any type: dense, pruned, quantized. One
   /// that is cut over the tensor axis gives scores to students that are cut over the same ranks: they ask together.
@@ -64,13 +68,9 @@ class teacher {
     bool const by_all = (sharded || staged) && m.all_ranks().size() > 1;
     source_.name = "a model";
     source_.has_features = !sharded && !staged && !cut;
-    if (by_all) {
-      source_.at_once = data_positions(m);
-      source_.parted = staged ? "in stages" : "of sharded parameters";
-    } else if (cut) {
-      source_.together = tensor_group(m);
-      source_.parted = "cut over the tensor axis";
-    }
+    source_.parted = staged ? "in stages" : sharded ? "of sharded parameters" : cut ? "cut over the tensor axis" : "";
+    if (by_all) source_.at_once = data_positions(m);
+    else if (cut) source_.together = tensor_group(m);
     source_.ask = [&m, by_all](question const& q, answer& a) { answer_from(m, q, a, by_all); };
   }
   template <class Net> explicit teacher(parallel::model<Net>&&, double = 1) = delete;
@@ -138,7 +138,7 @@ class teacher {
   static void answer_from(parallel::model<Net> const& m, question const& q, answer& a, bool by_all) {
     using T = nn::value_type_of<Net>;
     using Space = nn::space_of<Net>;
-    run::batch_loader<T, Space> loader(*q.data);
+    run::batch_loader<T, Space> loader(*q.data, false);
     auto& c = m.context();
     if (q.samples.empty()) {  // more ranks than samples
       a = {{}, std::vector<std::vector<float>>(q.taps.size())};

@@ -15,6 +15,7 @@
 #include <vector>
 
 #include <pleat/base/config.hpp>
+#include <pleat/base/error.hpp>
 #include <pleat/compute/detail/isa.hpp>
 #include <pleat/io/checksum.hpp>
 #include <pleat/io/idx.hpp>
@@ -75,18 +76,32 @@ struct dataset {
   /// Labels of one sample: one, or one for each position of a window.
   [[nodiscard]] index_t positions() const noexcept { return windows ? windows->context : 1; }
 
-  /// \throws error if there are not as many samples, and labels or targets, as `size` says
-  PLEAT_ONCE inline void demand_whole() const {
-    if (windows) return;
-    auto const demand = [&](std::size_t found, index_t each, char const* what, char const* remedy) {
-      if (static_cast<index_t>(found) != size * each)
-        throw error{"io::dataset",
-                    "'" + name + "' has " + std::to_string(size) + " samples of " + std::to_string(each) + " " + what +
-                        ", found " + std::to_string(found),
-                    remedy};
+  /// \throws error if the members do not fit one another: not as many samples, labels or targets as `size` says, or two
+  /// stores of the same. \param judged whether labels or targets must be there
+  PLEAT_ONCE inline void demand_whole(bool judged = true) const {
+    auto const refuse = [&](std::string const& problem, char const* remedy) {
+      throw error{"io::dataset", "'" + name + "' " + problem, remedy};
     };
+    auto const demand = [&](std::size_t found, index_t each, char const* what, char const* remedy) {
+      auto const n = static_cast<index_t>(found);
+      if (each < 1 || n % each != 0 || n / each != size)
+        refuse("has " + std::to_string(size) + " samples of " + std::to_string(each) + " " + what + ", found " +
+                   std::to_string(found),
+               remedy);
+    };
+    if (windows) {
+      if (size != windows->size() || sample != extents{windows->context} || classes != windows->vocabulary ||
+          regression() || !pixels.empty() || !values.empty() || !labels.empty() || !targets.empty())
+        refuse("is windows of a text, and its other members say otherwise",
+               "Make it with io::windows_of, and choose windows with pick");
+      return;
+    }
+    if (!pixels.empty() && !values.empty()) refuse("has both pixels and values", "Fill one of the two");
     if (!values.empty()) demand(values.size(), sample_size(), "values", "Fill values, or pixels, sample after sample");
     else demand(pixels.size(), sample_size(), "bytes", "Fill pixels, or values, sample after sample");
+    if (regression() ? !labels.empty() : !targets.empty())
+      refuse("has labels beside targets, or targets without their shape", "Fill labels, or target and targets");
+    if (!judged && labels.empty() && targets.empty()) return;
     if (regression()) demand(targets.size(), target.size(), "targets", "Fill targets sample after sample");
     else demand(labels.size(), 1, "label", "Give every sample its class, or a shape of targets and their numbers");
   }
@@ -131,6 +146,7 @@ struct dataset {
 
   /// The samples with these numbers, in this order, in memory of their own. \throws error if one is outside [0, size)
   PLEAT_ONCE [[nodiscard]] inline dataset pick(std::span<index_t const> indices) const {
+    demand_whole();
     if (windows) {
       dataset some = *this;
       some.size = static_cast<index_t>(indices.size());

@@ -68,7 +68,7 @@ PLEAT_LAZY [[nodiscard]] inline extents without_first(extents const& e) {
 /// or `targets` [n] or [n, target…], F32; other tensors are not looked at. Floats stay in the mapped file, so every
 /// process has in memory what its batches touch, and processes of one node share it; the file must not change meanwhile.
 ///
-///     safetensors.numpy.save_file({"inputs": x, "targets": y}, "flow.safetensors")     # Python
+///     safetensors.numpy.save_file({"inputs": x, "targets": y}, "flow.safetensors")     # Python; float32
 ///     auto const flow = io::read_dataset("flow.safetensors", {.mean = 0.3f, .deviation = 2});
 ///
 /// \throws error with the path: a tensor that is missing or of another type, counts that differ, a label out of range,
@@ -78,7 +78,9 @@ PLEAT_ONCE [[nodiscard]] inline dataset read_dataset(std::string const& path, da
   auto const refuse = [&](std::string problem, char const* remedy) { throw error{call, std::move(problem), remedy}; };
   constexpr char const* layout =
       "Write inputs (F32 or U8) [n, ...] with labels (U8, I32 or I64) [n], or with targets (F32) [n, ...]";
-  if (!(spec.deviation > 0) || !(spec.deviation < 1e30f) || !(spec.mean > -1e30f && spec.mean < 1e30f))
+  if (spec.classes < 0)
+    refuse(std::to_string(spec.classes) + " classes are asked for", "Say how many, or 0 for the file's own number");
+  if (!(spec.deviation > 1e-30f) || !(spec.deviation < 1e30f) || !(spec.mean > -1e30f && spec.mean < 1e30f))
     refuse("the mean is " + std::to_string(spec.mean) + " and the deviation " + std::to_string(spec.deviation) +
                ", expected a finite mean and a deviation above 0",
            "Leave out what shall not be scaled: mean 0, deviation 1");

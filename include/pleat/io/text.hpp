@@ -18,6 +18,7 @@
 #include <vector>
 
 #include <pleat/base/config.hpp>
+#include <pleat/base/error.hpp>
 #include <pleat/io/checksum.hpp>
 #include <pleat/io/file.hpp>
 #include <pleat/tensor/extents.hpp>

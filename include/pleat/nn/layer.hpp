@@ -287,19 +287,27 @@ namespace detail {
 template <class L, class Space> class forward_of {
  public:
   forward_of(pass<Space> const& p, L const& l)
-      : layer_(&l), region_("pleat::nn::forward", [&] { return name_of(l); }), who_(composite<L> ? nullptr : p.layers) {
+      : layer_(&l),
+        region_("pleat::nn::forward", [&] { return name_of(l); }),
+        who_(composite<L> ? nullptr : p.layers),
+        thrown_(std::uncaught_exceptions()) {
     if (who_) who_->begins();
   }
   forward_of(forward_of const&) = delete;
   forward_of& operator=(forward_of const&) = delete;
   ~forward_of() {
-    if (who_) who_->ends(name_of(*layer_));
+    if (!who_ || std::uncaught_exceptions() > thrown_) return;
+    try {
+      who_->ends(name_of(*layer_));
+    } catch (...) {  // a listener that has no memory misses one; the answer does not
+    }
   }
 
  private:
   L const* layer_;
   region region_;
   layer_listener* who_;
+  int thrown_;
 };
 }  // namespace detail
 

@@ -93,7 +93,7 @@ class layer_listener {
  public:
   virtual ~layer_listener() = default;
   virtual void begins() = 0;
-  /// What has begun last is done. Its kernels may still be under way.
+  /// What has begun last is done; not said where it failed. Its kernels may still be under way.
   virtual void ends(std::string const& name) = 0;
 };
 

@@ -43,30 +43,36 @@ template <class T, class Space> class batch_loader {
   /// Samples and their labels, or their targets, where the model computes.
   struct batch {
     tensor<T, Space> x;                  ///< [n, sample…]
-    tensor<std::int32_t, Space> labels;  ///< [n], of windows [n, positions]; of rank 0 where samples have targets
-    tensor<T, Space> targets;            ///< [n, target…]; of rank 0 where samples have labels
+    tensor<std::int32_t, Space> labels;  ///< [n], of windows [n, positions]; of rank 0 where there are none
+    tensor<T, Space> targets;            ///< [n, target…]; of rank 0 where there are none
   };
 
-  explicit batch_loader(io::dataset const& data) : data_(&data) {}
+  /// `data` is kept by reference. \param judged false: samples alone, and no labels or targets need be there
+  /// \throws error if the data's members do not fit one another
+  explicit batch_loader(io::dataset const& data, bool judged = true) : data_(&data), judged_(judged) {
+    data.demand_whole(judged);
+  }
+  explicit batch_loader(io::dataset&&, bool = true) = delete;
 
   /// The samples with these numbers, in this order.
   [[nodiscard]] batch load(context<Space>& where, std::span<index_t const> samples) {
     auto const n = static_cast<index_t>(samples.size());
-    bool const numbers = data_->regression();
+    bool const numbers = judged_ && data_->regression(), labelled = judged_ && !numbers;
     batch b{tensor<T, Space>::allocate(where, batch_shape(*data_, data_->sample, n)), {}, {}};
     if (numbers) b.targets = tensor<T, Space>::allocate(where, batch_shape(*data_, data_->target, n));
-    else
+    if (labelled)
       b.labels =
           tensor<std::int32_t, Space>::allocate(where, data_->windows ? extents{n, data_->positions()} : extents{n});
     if constexpr (compute::is_host_space_v<Space> && std::is_same_v<T, float>) {
-      data_->gather(samples, b.x.data(), numbers ? nullptr : b.labels.data());
+      data_->gather(samples, b.x.data(), labelled ? b.labels.data() : nullptr);
       if (numbers) data_->gather_targets(samples, b.targets.data());
     } else {
       staged_.resize(static_cast<std::size_t>(b.x.size()));
-      if (!numbers) labels_.resize(static_cast<std::size_t>(b.labels.size()));
-      data_->gather(samples, staged_.data(), numbers ? nullptr : labels_.data());
+      if (labelled) labels_.resize(static_cast<std::size_t>(b.labels.size()));
+      data_->gather(samples, staged_.data(), labelled ? labels_.data() : nullptr);
       send(where, b.x);
-      if (!numbers) return copy_from_host(where, labels_.data(), b.labels), b;
+      if (labelled) copy_from_host(where, labels_.data(), b.labels);
+      if (!numbers) return b;
       staged_.resize(static_cast<std::size_t>(b.targets.size()));
       data_->gather_targets(samples, staged_.data());
       send(where, b.targets);
@@ -85,6 +91,7 @@ template <class T, class Space> class batch_loader {
   }
 
   io::dataset const* data_;
+  bool judged_;
   std::vector<float> staged_;
   std::vector<T> converted_;
   std::vector<std::int32_t> labels_;

@@ -12,12 +12,15 @@
 #include <vector>
 
 #include <pleat/base/config.hpp>
+#include <pleat/base/error.hpp>
+#include <pleat/base/profile.hpp>
 #include <pleat/comm/attempt.hpp>
 #include <pleat/compute/softmax.hpp>
 #include <pleat/nn/metrics.hpp>
 #include <pleat/parallel/any_model.hpp>
 #include <pleat/run/batch.hpp>
 #include <pleat/tensor/detail/number.hpp>
+#include <pleat/tensor/index_set.hpp>
 
 namespace pleat::run {
 
@@ -27,14 +30,14 @@ struct evaluation {
   index_t judged = 0;  ///< labels: samples, or their positions where they are windows of a text
   index_t errors = 0;  ///< wrong classes
   double loss = 0;     ///< mean cross entropy over what was judged, in nats; of a text, bits per token are loss / ln 2
-  /// confusion[label · classes + answer]; empty for windows of a text
+  /// confusion[label · classes + answer]; empty for windows of a text, and where there are more than 4096 classes
   std::vector<index_t> confusion{};
   double mean_square = 0;     ///< where samples have targets: of (output − target) over samples and outputs
   double target_squares = 0;  ///< the same of the targets themselves
   /// Share of wrong classes, in [0, 1]; where samples have targets, the relative error ‖output − target‖ / ‖target‖ (of
   /// targets that are all zero: the root of the mean square).
   PLEAT_LAZY [[nodiscard]] double error() const noexcept {
-    if (mean_square > 0) return std::sqrt(target_squares > 0 ? mean_square / target_squares : mean_square);
+    if (!(mean_square <= 0)) return std::sqrt(target_squares > 0 ? mean_square / target_squares : mean_square);
     return judged ? static_cast<double>(errors) / static_cast<double>(judged) : 0;
   }
   /// Share of right classes.
@@ -81,14 +84,23 @@ PLEAT_ONCE inline void demand_labels(io::dataset const& data) {
                   "sample " + std::to_string(s) + " of '" + data.name + "' has the label " +
                       std::to_string(data.labels[s]) + ", expected 0 to " + std::to_string(data.classes - 1),
                   "Leave samples without a class out of the set"};
+  if (!data.windows) return;
+  auto const& tokens = data.windows->tokens;
+  auto const largest = std::max_element(tokens.begin(), tokens.end());
+  if (largest != tokens.end() && *largest >= data.classes)
+    throw error{"run::evaluate",
+                "token " + std::to_string(largest - tokens.begin()) + " of '" + data.name + "' is " +
+                    std::to_string(*largest) + ", expected 0 to " + std::to_string(data.classes - 1),
+                "Make the vocabulary of all the text"};
 }
 
-/// \param shape of the output of a batch of these data
-PLEAT_ONCE inline void demand_outputs(char const* call, io::dataset const& data, extents const& shape) {
-  if (shape.rank() < 1 || shape.size_from(1) != data.target.size())
-    throw error{
-        call, "the network's output has shape " + shape.to_string() + ", a sample's target " + data.target.to_string(),
-        "Give the network as many outputs as the target has numbers"};
+/// \param shape of the output of a batch of n of these samples
+PLEAT_ONCE inline void demand_outputs(char const* call, io::dataset const& data, extents const& shape, index_t n) {
+  if (shape.rank() < 1 || shape[0] != n || shape.size_from(1) != data.target.size())
+    throw error{call,
+                "the network's output for " + std::to_string(n) + " samples has shape " + shape.to_string() +
+                    ", a sample's target " + data.target.to_string(),
+                "Give the network as many outputs as the target has numbers"};
 }
 
 /// \param shape of the output of a batch of n samples
@@ -140,7 +152,7 @@ PLEAT_ONCE [[nodiscard]] inline evaluation of_squares(io::dataset const& data, s
 
 /// Judges the answers to every sample of `data`, each on one rank, in batches of `batch`: against its class (the answer
 /// is the class of the largest output, the first one if several are largest) or against its targets. Collective; the
-/// same result on every rank. Sharded parameters (state_stage = 3) are gathered layer by layer for every batch; larger
+/// same result on every rank, and on any number of data ranks and stages. Sharded parameters (state_stage = 3) are gathered layer by layer for every batch; larger
 /// batches gather less often.
 /// \throws error on every rank alike, also what a layer of one rank has to say (where parts lie along a tensor axis: on
 /// that rank; so is what breaks off a walk of state stage 3: no memory for its input, parameters that did not come)
@@ -153,8 +165,8 @@ template <class T, class Space>
   if (data.regression()) {
     std::vector<double> squares(static_cast<std::size_t>(data.size)), outputs;
     std::vector<T> host;
-    detail::answer_all(m, data, batch, [&](index_t at, index_t n, tensor<T, Space> const& y, auto const&) {
-      detail::demand_outputs("run::evaluate", data, y.shape());
+    detail::answer_all(m, data, batch, [&](index_t at, index_t n, tensor<T, Space> const& y, auto const& b) {
+      detail::demand_outputs("run::evaluate", data, y.shape(), b.targets.extent(0));
       host.resize(static_cast<std::size_t>(y.size()));
       copy_to_host(m.context(), y, host.data());
       outputs.resize(host.size());
@@ -166,7 +178,7 @@ template <class T, class Space>
   }
   detail::demand_labels(data);
   auto const classes = static_cast<std::size_t>(data.classes), positions = static_cast<std::size_t>(data.positions());
-  bool const confuse = !data.windows;                            // classes² numbers: not of a vocabulary
+  bool const confuse = !data.windows && data.classes <= 4096;    // it has classes² numbers
   std::vector<index_t> counts(confuse ? classes * classes : 1);  // the confusion matrix, or how many are right
   std::vector<double> losses(static_cast<std::size_t>(data.size));
   std::vector<std::int32_t> answers, labels;
@@ -176,6 +188,12 @@ template <class T, class Space>
     detail::demand_scores("run::evaluate", data, y.shape(), b.labels.extent(0));
     labels.resize(answers.size());
     copy_to_host(m.context(), b.labels, labels.data());
+    if (auto const most = std::max_element(labels.begin(), labels.end());
+        most != labels.end() && *most >= y.extent(y.rank() - 1))
+      throw error{"run::evaluate",
+                  "'" + data.name + "' has samples of class " + std::to_string(*most) +
+                      ", and the network scores for " + std::to_string(y.extent(y.rank() - 1)) + " classes",
+                  "Let the network end in a score for each class of the data"};
     detail::losses_of(m.context(), y, b.labels, rows);
     for (std::size_t i = 0; i < static_cast<std::size_t>(n) * positions; ++i) {
       auto const label = static_cast<std::size_t>(labels[i]), answer = static_cast<std::size_t>(answers[i]);

@@ -210,6 +210,10 @@ template <class T, class Space>
                                fit_options options) {
   using clock = std::chrono::steady_clock;
   demand_sense(options);
+  if (options.validation) {  // not only when the first epoch is over
+    options.validation->demand_whole();
+    demand_labels(*options.validation);
+  }
   bool const root = m.all_ranks().rank() == 0;
 
   nn::optimizer_state<T, Space> optimizer(m.context(), m.arena(), options.optimizer, options.groups);

@@ -34,6 +34,7 @@ struct self_processes {
   };
   PLEAT_ONCE [[nodiscard]] inline static comm::communicator everybody() { return comm::communicator(comm::self{}); }
   [[nodiscard]] static int on_this_machine() { return 1; }
+  [[nodiscard]] static bool is_over() { return false; }
   [[noreturn]] static void abort(comm::communicator const&, int code) { std::_Exit(code); }
 };
 
@@ -57,6 +58,8 @@ struct mpi_processes {
     MPI_Comm_free(&node);
     return n;
   }
+  /// Somebody has finalized MPI.
+  [[nodiscard]] static bool is_over() { return comm::detail::mpi_is_over(); }
   PLEAT_ONCE [[noreturn]] inline static void abort(comm::communicator const&, int code) {
     MPI_Abort(MPI_COMM_WORLD, code);
     std::_Exit(code);

@@ -5,8 +5,6 @@
 #pragma once
 
 #include <exception>
-#include <string>
-#include <utility>
 
 #include <pleat/run/launch.hpp>
 
@@ -15,14 +13,20 @@ namespace pleat::run {
 /// Starts MPI and Kokkos where nobody has, and ends what it started when it goes; every process is a rank.
 ///
 ///     int main(int argc, char** argv) {
-///       pl::run::runtime mine(argc, argv);
-///       auto model = pl::parallel::build(net, plan, mine.world());
-///       …
+///       try {
+///         pl::runtime mine(argc, argv);
+///         auto model = pl::parallel::build(net, plan, mine.world());
+///         …
+///       } catch (std::exception const& e) {
+///         std::fprintf(stderr, "%s\\n", e.what());
+///         return 1;
+///       }
 ///     }
 ///
-/// Ranks meet once more at its end. Where an exception leaves the scope of one rank alone, that is said and the job is
-/// ended after seconds, instead of waiting for ever; what the exception says is for whoever catches it (launch says it
-/// once, for all ranks, and has ranks as threads, too).
+/// Ranks meet once more at its end. Where an exception that is caught above leaves the scope of one rank alone, that is
+/// said and the job is ended after seconds, instead of waiting for ever; one that nobody catches ends the process where
+/// it is thrown, as C++ has it. Launch does all of this by itself: it says the sentence once, for all ranks, gives every
+/// rank the exit status, and has ranks as threads, too.
 template <class Processes = processes> class basic_runtime {
  public:
   /// \throws error if MPI or Kokkos cannot be started, or for thread ranks, which need a function to run: launch
@@ -39,7 +43,7 @@ template <class Processes = processes> class basic_runtime {
   basic_runtime& operator=(basic_runtime const&) = delete;
   ~basic_runtime() {
     bool const failed = std::uncaught_exceptions() > thrown_;
-    if (all_.size() == 1) return;
+    if (all_.size() == 1 || Processes::is_over()) return;
     try {
       (void)detail::farewell<Processes>(all_, failed ? "pleat: run::runtime: an exception ended this program" : "");
     } catch (std::exception const&) {  // there is nobody left to agree with
@@ -66,3 +70,7 @@ template <class Processes = processes> class basic_runtime {
 using runtime = basic_runtime<>;
 
 }  // namespace pleat::run
+
+namespace pleat {
+using run::runtime;
+}  // namespace pleat

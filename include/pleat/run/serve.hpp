@@ -8,6 +8,7 @@
 #include <chrono>
 #include <vector>
 
+#include <pleat/base/profile.hpp>
 #include <pleat/comm/attempt.hpp>
 #include <pleat/nn/metrics.hpp>
 #include <pleat/parallel/any_model.hpp>
@@ -33,7 +34,7 @@ struct serve_report {
   double p50 = 0, p99 = 0;
 };
 
-/// Answers every sample of `requests`; batch b is answered by rank b mod ranks. Collective. Never instantiates a
+/// Answers every sample of `requests`, which need no labels (nor targets, if `target` says their shape); batch b is answered by rank b mod ranks. Collective. Never instantiates a
 /// backward.
 /// \throws error on every rank alike, also what a layer of one rank has to say (where parts lie along a tensor axis: on
 /// that rank)
@@ -47,7 +48,7 @@ template <class T, class Space>
     throw error{"run::serve", "a batch of " + std::to_string(options.batch) + " requests", "Use 1 or more"};
   auto& ranks = m.ranks();
   index_t const batches = (requests.size + options.batch - 1) / options.batch;
-  batch_loader<T, Space> loader(requests);
+  batch_loader<T, Space> loader(requests, false);
   std::vector<index_t> samples;
   serve_report report;
   bool const numbers = requests.regression();
@@ -67,7 +68,7 @@ template <class T, class Space>
       std::copy(answers.begin(), answers.end(), report.answers.begin() + begin * requests.positions());
       return;
     }
-    detail::demand_outputs("run::serve", requests, y.shape());
+    detail::demand_outputs("run::serve", requests, y.shape(), end - begin);
     outputs.resize(static_cast<std::size_t>(y.size()));
     copy_to_host(m.context(), y, outputs.data());
     std::transform(outputs.begin(), outputs.end(), report.outputs.begin() + begin * each,

@@ -29,7 +29,7 @@ PLEAT_TARGET_AVX2 inline std::uint16_t half_of_avx2(float d) {
   return static_cast<std::uint16_t>(_mm_cvtsi128_si32(_mm_cvtps_ph(_mm_set_ss(d), _MM_FROUND_TO_NEAREST_INT)));
 }
 /// A zero that no compiler knows: a product that is joined with it is rounded by itself, as intrinsics are contracted,
-/// too. (An assembler statement on the product would do, but the device compiler reads this and takes none on vectors.)
+/// too. (An assembler statement on the product would do, where no device compiler before 13 reads it: k_quants_avx2.hpp.)
 PLEAT_TARGET_AVX2 inline __m256 unknown_zero() {
   int zero = 0;
   __asm__("" : "+r"(zero));

@@ -8,10 +8,13 @@
 #include <cstdint>
 #include <span>
 #include <string>
+#include <string_view>
+#include <utility>
 #include <vector>
 
 #include <pleat/base/as_span.hpp>
 #include <pleat/base/config.hpp>
+#include <pleat/base/error.hpp>
 #include <pleat/codec/code_grid.hpp>
 #include <pleat/codec/detail/bits.hpp>
 #include <pleat/codec/detail/cut_bits.hpp>

@@ -34,8 +34,12 @@ struct q6_k_fits {
 /// A product that is rounded by itself: of one that compilers know nothing of they cannot contract a sum.
 PLEAT_K_INLINE __m256 times8(__m256 a, __m256 b) {
   __m256 product = _mm256_mul_ps(a, b);
+#if defined(__CUDACC__)  // before 13 the device compiler, which reads this, takes no statements on vectors
+  return _mm256_or_ps(product, unknown_zero());
+#else
   __asm__("" : "+x"(product));
   return product;
+#endif
 }
 /// clamp(round_half_even(v), least, most), in floats, for any v: 23 bits of v + 1.5·2²³ are the number, whatever its
 /// exponent.

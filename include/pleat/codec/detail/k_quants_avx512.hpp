@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 /// \file
-/// The searches of q4_K and q6_K with AVX-512, sixteen pieces side by side: as k_quants_avx2.hpp, which says how and
+/// The searches of q4_K and q6_K with AVX-512, 32 and sixteen pieces side by side: as k_quants_avx2.hpp, which says how and
 /// writes what they find. The same bytes as k_quants.hpp. Needs no Kokkos.
 ///
 /// Zero-masking forms with full masks where an unmasked intrinsic would do: g++ 12 warns of an uninitialized value
@@ -193,9 +193,9 @@ PLEAT_TARGET_AVX512 inline void search_q4_k_avx512(float const* x, q4_k_fits* to
 
 PLEAT_TARGET_AVX512 inline void encode_blocks_avx512(q4_k_format, float const* x, index_t blocks, byte_t* b) {
   constexpr index_t together = 2 * vectors_at_once;
-  for (index_t i = 0; i < blocks; i += together, x += 256 * together, b += q4_k_format::bytes * together) {
+  for (index_t left = 0; blocks > 0; blocks -= left, x += 256 * left, b += q4_k_format::bytes * left) {
     q4_k_fits found[vectors_at_once];
-    index_t const left = std::min(together, blocks - i);
+    left = std::min(together, blocks);
     if (left == together) {
       search_q4_k_avx512(x, found);
     } else {  // what is left, and the first of it again

@@ -5,11 +5,12 @@
 #pragma once
 
 #include <cmath>
-#include <cstddef>
 #include <span>
 #include <vector>
 
+#include <pleat/base/error.hpp>
 #include <pleat/codec/detail/cut_bits.hpp>
+#include <pleat/tensor/dtype.hpp>
 
 namespace pleat::codec::detail {
 
