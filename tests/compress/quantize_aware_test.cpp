@@ -130,9 +130,9 @@ TEST_CASE(
       auto options = quiet(4);
       options.optimizer = pleat::nn::adamw{.learning_rate = 0.02};
       if (best) options.validation = &judge, options.keep_best = true;
-      auto const run_with = [&](auto const& o) {
+      auto const run_with = [&](auto const& o, index_t samples = 20) {
         compress::quantize_aware<int8> t{.train = compress::fine_tune(train, o), .steps = rule, .step_rate = 1e-2};
-        if (best) t.activations = compress::static_activations{.data = compress::calibration(train, 20)};
+        if (best) t.activations = compress::static_activations{.data = compress::calibration(train, samples)};
         return pleat::run::file_image(build(w) | (compress::prune{.sparsity = 0.3} | t));
       };
       auto const whole = run_with(options);
@@ -149,6 +149,9 @@ TEST_CASE(
       stopped.on_event = [&](pleat::run::event const& e) {
         if (first == 0 && e.what == pleat::run::event::kind::step) first = e.step;
       };
+      if (best)  // other samples are other scales, and other products than those trained with
+        CHECK_THROWS_WITH(run_with(stopped, 3),
+                          ContainsSubstring("inputs that were rounded by other scales than here"));
       CHECK((run_with(stopped) == whole));
       CHECK(first == 10);
     }

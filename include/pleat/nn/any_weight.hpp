@@ -82,6 +82,9 @@ template <class T, class Space> class any_weight : public parameter {
   /// Puts them back, and what moves them. \throws error for a number of them that does not fit
   virtual void set_steps(context<Space>& c, codec::learned_steps steps) = 0;
 
+  /// The scale by which its form rounds its inputs; 0: they stay as they are.
+  [[nodiscard]] virtual float input_scale() const = 0;
+
   [[nodiscard]] T* data() const noexcept { return static_cast<T*>(values); }
   /// float where the values are 16 bits wide.
   [[nodiscard]] master_t<T>* gradient(int slot = 0) const noexcept {

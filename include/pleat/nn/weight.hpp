@@ -220,6 +220,12 @@ template <class Forms, class Space> class weight : public any_weight<typename Fo
       else return nullptr;
     });
   }
+  [[nodiscard]] float input_scale() const final {
+    return visit([](auto, auto& s) -> float {
+      if constexpr (requires { s.input_scale; }) return s.input_scale;
+      else return 0;
+    });
+  }
   void set_steps(context<Space>& c, codec::learned_steps steps) final {
     visit([&](auto tag, auto& s) {
       [[maybe_unused]] auto const& w = *this;

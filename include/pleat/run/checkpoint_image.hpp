@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstdint>
 #include <cstring>
 #include <map>
 #include <span>
@@ -19,6 +20,7 @@
 #include <pleat/base/config.hpp>
 #include <pleat/codec/detail/bits.hpp>
 #include <pleat/io/checkpoint_layout.hpp>
+#include <pleat/io/checksum.hpp>
 #include <pleat/nn/optimizer.hpp>
 #include <pleat/parallel/any_model.hpp>
 #include <pleat/comm/attempt.hpp>
@@ -40,6 +42,23 @@ PLEAT_ONCE [[nodiscard]] inline bool is_stored(nn::parameter const& w) { return 
 
 /// A weight in a form that keeps its numbers itself. Tied ones are their owner's.
 PLEAT_ONCE [[nodiscard]] inline bool is_encoded(nn::parameter const& w) { return !w.in_arena && w.tied_to.empty(); }
+
+/// The scales by which weights that are trained round their inputs, as one word: the same however the model lies; ""
+/// where there are none. Collective.
+template <class T, class Space>
+[[nodiscard]] std::string words_of_input_scales(parallel::any_model<T, Space> const& m) {
+  std::uint64_t sum = 0;
+  nn::for_each_parameter(m.any_net(), [&](nn::any_weight<T, Space> const& w) {
+    float const scale = is_stored(w) && !w.absent ? w.input_scale() : 0;
+    if (!(scale > 0)) return;
+    io::checksum one;
+    one.add(std::as_bytes(std::span(w.name.data(), w.name.size())));
+    one.add(std::as_bytes(std::span(&scale, 1)));
+    sum += one.value();
+  });
+  if (m.pipeline().size() > 1) sum = m.pipeline().all_reduce_value(sum);
+  return sum == 0 ? std::string() : io::checksum::hex(sum);
+}
 
 /// Neighbours that one rank writes: fewer are not dealt out among those that have the same.
 inline constexpr index_t share_grain = 16384;

@@ -69,6 +69,7 @@ template <class T, class Space>
 template <class T, class Space>
 [[gnu::cold]] void demand_same_training(parallel::any_model<T, Space> const& m,
                                         nn::optimizer_state<T, Space> const& optimizer, opened_checkpoint const& c) {
+  auto const inputs = words_of_input_scales(m);  // before anybody throws: collective
   auto const demand = [&](std::string const& what, std::string const& saved, std::string const& here,
                           std::string const& remedy) {
     if (saved != here)
@@ -84,6 +85,14 @@ template <class T, class Space>
   if (saved.deterministic && m.plan().deterministic)
     demand("lanes =", std::to_string(saved.lanes), std::to_string(m.plan().lanes),
            "Use lanes = " + std::to_string(saved.lanes) + ", so that the bits go on");
+
+  auto const rounded = c.manifest.state.find("input_scales");
+  if (auto const there = rounded == c.manifest.state.end() ? std::string() : rounded->second; there != inputs)
+    throw error{c.call,
+                there.empty()    ? "its weights were trained on inputs as they came, and here inputs are rounded"
+                : inputs.empty() ? "its weights were trained on rounded inputs, and here they come as they are"
+                                 : "its weights were trained on inputs that were rounded by other scales than here",
+                "Make the model as it was then: quantize_aware with the same .activations over the same samples"};
 
   demand_same_forms(m, c);
   using W = nn::master_t<T>;

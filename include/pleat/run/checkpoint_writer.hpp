@@ -184,6 +184,7 @@ std::map<std::string, std::string> checkpoint_writer::state_of(parallel::any_mod
     state["gradient_codec_steps"] = std::to_string(m.all_ranks().all_reduce_value(
         static_cast<std::int64_t>(m.gradient_codec_memory().steps), comm::reduction::max));
   }
+  if (auto words = detail::words_of_input_scales(m); !words.empty()) state["input_scales"] = std::move(words);
   if (!extras.data.empty()) state["data"] = extras.data;
   for (auto const& [key, value] : extras.more) state[detail::own_words + key] = value;
   return state;
