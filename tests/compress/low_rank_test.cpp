@@ -89,6 +89,14 @@ TEST_CASE("EVBMF counts what stands out of noise") {
   CHECK(found({0.0}, 1) == 0);
   CHECK(found({4, 4, 4, 4, 4, 4}, 1) == 6);
   CHECK(found({0.0}, 0) == 0);
+  // One value on either side of the edge √(many·variance·(1 + τ)(1 + α/τ)), τ = 2.5129·√α (Nakajima et al., JMLR 14,
+  // 2013): 19.1, above what noise reaches. Its own part in the variance moves the edge by a hundredth.
+  double const alpha = 60.0 / 90, tau = 2.5129 * std::sqrt(alpha), edge = std::sqrt(90 * (1 + tau) * (1 + alpha / tau));
+  for (auto const& [share, rank] : {std::pair{0.95, 0}, {1.08, 1}}) {
+    auto of_noise = spectrum_of(60, 90, planted(60, 90, {0.0}, 1));
+    of_noise.s[0] = share * edge;
+    CHECK(compress::ranks_of(compress::evbmf{}, {of_noise}, {"w"}).front() == rank);
+  }
 }
 
 TEST_CASE("a model's weights become factors, as near as the rule says, and answers follow") {

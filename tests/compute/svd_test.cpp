@@ -137,6 +137,14 @@ TEST_CASE("the randomised solver finds the large values, the same bits for the s
   CHECK(compute::randomized_svd(120, 80, a, 10).u == f.u);
   CHECK(compute::randomized_svd(120, 80, a, 10, {.seed = 1}).u != f.u);
   check(compute::randomized_svd(7, 5, drawn(7, 5, 1), 5), drawn(7, 5, 1));  // all of them
+  static int asked;
+  asked = 0;
+  auto const g =
+      compute::randomized_svd(120, 80, a, 10, {.solver = [](index_t m, index_t n, std::span<double const> b) {
+                                asked += m == 18 && n == 80;  // what is left: the rank and eight more
+                                return compute::svd(m, n, b);
+                              }});
+  CHECK((asked == 1 && g.u == f.u && g.s == f.s && g.v == f.v));
   CHECK_THROWS_MATCHES(compute::randomized_svd(7, 5, drawn(7, 5, 1), 6), pleat::error,
                        MessageMatches(ContainsSubstring("rank 6 of a matrix of 7 × 5, expected 1 to 5")));
 }

@@ -468,7 +468,7 @@ template <bool Sparse> struct factorize {
     bool const few = randomized && r->rank >= 1 && r->rank <= std::min(rows, columns);
     double squares = 0;
     for (double const v : seen) squares += v * v;
-    p.f = few ? compute::randomized_svd(rows, columns, seen, r->rank) : solver(rows, columns, seen);
+    p.f = few ? compute::randomized_svd(rows, columns, seen, r->rank, {.solver = solver}) : solver(rows, columns, seen);
     return squares;
   }
 

@@ -120,6 +120,7 @@ struct randomized_options {
   index_t oversampling = 8;  ///< directions more than asked for
   int power_iterations = 2;  ///< each makes the values that are wanted stand out more
   std::uint64_t seed = 0;
+  svd_solver solver = svd;  ///< of the small matrix that is left, [rank + oversampling, n]; or compute::lapack::svd
 };
 
 /// The largest `rank` singular values, from the matrix's products with a few random vectors: N. Halko, P. Martinsson,
@@ -163,7 +164,7 @@ struct randomized_options {
     forward();
   }
   back();  // B = leftᵀ·A [k, n]
-  auto const b = svd(k, n, right);
+  auto const b = o.solver(k, n, right);
   thin_svd out{m,
                n,
                rank,
