@@ -106,6 +106,7 @@ struct thread_processes {
   static inline thread_local pleat::comm::communicator* here = nullptr;
   static pleat::comm::communicator everybody() { return here->duplicate(); }
   static int on_this_machine() { return here->size(); }
+  static bool is_over() { return false; }
   [[noreturn]] static void abort(pleat::comm::communicator const&, int code) { std::_Exit(code); }
 };
 }  // namespace
