@@ -13,6 +13,7 @@
 #include <pleat/run/fit.hpp>
 #include <pleat/run/model_file.hpp>
 
+#include <numeric>
 #include <string>
 #include <vector>
 
@@ -66,6 +67,27 @@ inline pleat::run::fit_options quiet(index_t epochs) {
   o.epochs = epochs;
   o.progress = false;
   return o;
+}
+
+/// A model's answers to all samples, one after the other.
+template <class Net> std::vector<float> answers(pleat::parallel::model<Net> const& m, pleat::io::dataset const& d) {
+  pleat::run::batch_loader<float, typename pleat::parallel::model<Net>::execution_space> loader(d);
+  std::vector<index_t> all(static_cast<std::size_t>(d.size));
+  std::iota(all.begin(), all.end(), index_t{0});
+  auto const y = m.predict(loader.load(m.context(), all).x);
+  std::vector<float> out(static_cast<std::size_t>(y.size()));
+  pleat::copy_to_host(m.context(), y, out.data());
+  return out;
+}
+/// The scales that round the inputs of weights whose form has such a thing; 0: they are not rounded by one.
+template <class Net> std::vector<float> input_scales(pleat::parallel::model<Net> const& m) {
+  std::vector<float> all;
+  pleat::nn::for_each_parameter(m.net(), [&](auto const& w) {
+    w.visit([&](auto, auto const& s) {
+      if constexpr (requires { s.input_scale; }) all.push_back(s.input_scale);
+    });
+  });
+  return all;
 }
 
 struct parameter_values {

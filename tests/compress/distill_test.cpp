@@ -93,6 +93,22 @@ template <class A, class B> double apart(A const& a, B const& b, pleat::io::data
   return sum;
 }
 
+/// What is said where a teacher teaches a student of other ranks, one with hints, and a file of targets.
+std::string refusals(pleat::world& w, compress::teacher const& t, pleat::io::dataset const& train) {
+  std::string words;
+  auto const refused = [&](auto&& f) {
+    try {
+      f();
+    } catch (pleat::error const& e) {
+      words += std::string(e.what()) + "\n";
+    }
+  };
+  refused([&] { (void)(student(w) | compress::distill(train, {t}, lessons(1))); });
+  refused([&] { (void)(hinted(w) | compress::distill(train, {t}, lessons(1))); });
+  refused([&] { (void)compress::cache_targets(t, train, w.comm, "nowhere"); });
+  return words;
+}
+
 TEST_CASE("a student comes to say what its teacher says, without labels too") {
   auto w = alone();
   auto train = data(320);
@@ -308,16 +324,7 @@ TEST_CASE("a teacher that is cut as its student is teaches the bytes that a whol
     w.set_sink({});
     auto const parts = cut_teacher(w, build(self), 2);
     compress::teacher const t(parts);
-    auto const refused = [&](auto&& f) {
-      try {
-        f();
-      } catch (pleat::error const& e) {
-        words += std::string(e.what()) + "\n";
-      }
-    };
-    refused([&] { (void)(student(w) | compress::distill(train, {t}, lessons(1))); });
-    refused([&] { (void)(hinted(w) | compress::distill(train, {t}, lessons(1))); });
-    refused([&] { (void)compress::cache_targets(t, train, w.comm, "nowhere"); });
+    words = refusals(w, t, train);
   });
   for (auto const& s : said) {
     CHECK_THAT(s, ContainsSubstring("is cut over other ranks than the student"));
@@ -376,16 +383,7 @@ TEST_CASE("a teacher in stages or of sharded parameters teaches the bytes that a
     w.comm.set_timeout(30);
     auto const staged = par::build(network(), plan_of({1, 1, 2}), w, {.seed = 3});
     compress::teacher const t(staged);
-    auto const refused = [&](auto&& f) {
-      try {
-        f();
-      } catch (pleat::error const& e) {
-        words += std::string(e.what()) + "\n";
-      }
-    };
-    refused([&] { (void)(student(w) | compress::distill(train, {t}, lessons(1))); });
-    refused([&] { (void)(hinted(w) | compress::distill(train, {t}, lessons(1))); });
-    refused([&] { (void)compress::cache_targets(t, train, w.comm, "nowhere"); });
+    words = refusals(w, t, train);
   });
   for (auto const& s : said) {
     CHECK_THAT(s, ContainsSubstring("is in stages, and ranks that answer together have other samples"));

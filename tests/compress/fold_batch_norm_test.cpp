@@ -43,16 +43,6 @@ auto trained(pleat::world& w) {
   (void)pleat::run::fit(m, train, quiet(3));
   return m;
 }
-template <class Model> std::vector<float> answers(Model const& m, pleat::io::dataset const& d) {
-  pleat::run::batch_loader<float, Kokkos::DefaultExecutionSpace> loader(d);
-  std::vector<index_t> all(static_cast<std::size_t>(d.size));
-  std::iota(all.begin(), all.end(), index_t{0});
-  auto const y = m.predict(loader.load(m.context(), all).x);
-  std::vector<float> h(static_cast<std::size_t>(y.size()));
-  pleat::copy_to_host(m.context(), y, h.data());
-  return h;
-}
-
 TEST_CASE("answers stay the same but for rounding, and the norms' parameters are gone") {
   auto w = alone();
   auto const model = trained(w);

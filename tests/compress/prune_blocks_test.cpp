@@ -43,16 +43,6 @@ auto build_deep(pleat::world& w) {
   p.deterministic = true;
   return par::build(deep(), p, w, {.seed = 5});
 }
-template <class Net> std::vector<float> answers(par::model<Net> const& m, pleat::io::dataset const& d) {
-  std::vector<index_t> all;
-  for (index_t i = 0; i < d.size; ++i) all.push_back(i);
-  pleat::run::batch_loader<float, typename par::model<Net>::execution_space> loader(d);
-  auto const y = m.predict(loader.load(m.context(), all).x);
-  std::vector<float> out(static_cast<std::size_t>(y.size()));
-  pleat::copy_to_host(m.context(), y, out.data());
-  return out;
-}
-
 TEST_CASE("the block that does nothing goes first, and no bit changes; the next one is the one that does least") {
   auto w = alone();
   auto const samples = data(32);

@@ -64,26 +64,6 @@ TEST_CASE("training with codes, then storing them: exactly the values trained wi
   for (std::size_t p = 0; p < a.size(); ++p) CHECK(a[p].values == b[p].values);
 }
 
-/// A model's answers to some samples.
-template <class Net> std::vector<float> answers(pleat::parallel::model<Net> const& m, pleat::io::dataset const& d) {
-  pleat::run::batch_loader<float, Kokkos::DefaultExecutionSpace> loader(d);
-  std::vector<index_t> all(static_cast<std::size_t>(d.size));
-  std::iota(all.begin(), all.end(), index_t{0});
-  auto const y = m.predict(loader.load(m.context(), all).x);
-  std::vector<float> out(static_cast<std::size_t>(y.size()));
-  pleat::copy_to_host(m.context(), y, out.data());
-  return out;
-}
-template <class Net> std::vector<float> input_scales(pleat::parallel::model<Net> const& m) {
-  std::vector<float> all;
-  pleat::nn::for_each_parameter(m.net(), [&](auto const& w) {
-    w.visit([&](auto, auto const& s) {
-      if constexpr (requires { s.input_scale; }) all.push_back(s.input_scale);
-    });
-  });
-  return all;
-}
-
 TEST_CASE("activations trained with are those that run: the stored network answers with the same bits") {
   auto w = alone();
   auto const train = data(64), test = data(40);

@@ -268,17 +268,6 @@ TEST_CASE("an all-zero weight and a constant one are stored exactly") {
   }
 }
 
-/// The scales that calibration gave the int8 weights.
-template <class Net> std::vector<float> input_scales(pleat::parallel::model<Net> const& m) {
-  std::vector<float> all;
-  pleat::nn::for_each_parameter(m.net(), [&](auto const& w) {
-    w.visit([&](auto, auto const& s) {
-      if constexpr (requires { s.input_scale; }) all.push_back(s.input_scale);
-    });
-  });
-  return all;
-}
-
 TEST_CASE("static activations: the range that the observer saw, the same bits on any number of ranks, in the file") {
   auto const train = data(48);
   for (compress::observer const& o :

@@ -114,16 +114,21 @@ void demand_shared_values(std::vector<float> const& decoded, parts const& p) {
       throw std::logic_error("decoded " + std::to_string(v) + ", which is in no codebook");
 }
 
-/// The parts of a stored weight, one of them altered (every fourth time cut, too), through check and decode.
+/// One of the parts is altered; every fourth time cut, too.
+void alter_one(parts& p, std::uint64_t seed, std::uint64_t n) {
+  pleat::random::stream const draw(seed, n);
+  std::uint64_t at = 0;
+  auto& one = p[draw.below(at++, p.size())];
+  if (n % 4 == 3) one.bytes.resize(draw.below(at++, one.bytes.size() + 1));
+  alter(one.bytes, draw, at);
+}
+
+/// The parts of a stored weight, one of them altered, through check and decode.
 template <class Bits>
 void damage_form(std::string const& what, extents const& shape, parts const& whole, int times = 1000) {
   damage(what, times, [&](std::uint64_t n) {
     auto p = whole;
-    pleat::random::stream const draw(2028, n);
-    std::uint64_t at = 0;
-    auto& one = p[draw.below(at++, p.size())];
-    if (n % 4 == 3) one.bytes.resize(draw.below(at++, one.bytes.size() + 1));
-    alter(one.bytes, draw, at);
+    alter_one(p, 2028, n);
     auto const decoded = io::detail::decode_bits<Bits>(shape, p);
     demand_shared_values(decoded, p);
     look(decoded);
@@ -195,11 +200,7 @@ void everything() {
   for (std::size_t i = 0; i < 24; ++i) positive[1].bytes[4 * i + 3] &= std::byte{0x7f};  // scales are not negative
   damage("int8", 1000, [&](std::uint64_t n) {
     auto p = positive;
-    pleat::random::stream const draw(2029, n);
-    std::uint64_t at = 0;
-    auto& one = p[draw.below(at++, p.size())];
-    if (n % 4 == 3) one.bytes.resize(draw.below(at++, one.bytes.size() + 1));
-    alter(one.bytes, draw, at);
+    alter_one(p, 2029, n);
     look(io::detail::decode_int8(shape, p));
   });
 

@@ -5,7 +5,6 @@
 #pragma once
 
 #include <algorithm>
-#include <array>
 #include <functional>
 #include <span>
 #include <string>
@@ -16,6 +15,7 @@
 #include <pleat/base/config.hpp>
 #include <pleat/io/dataset.hpp>
 #include <pleat/io/text.hpp>
+#include <pleat/run/batch.hpp>
 #include <pleat/tensor/tensor.hpp>
 #include <pleat/tensor/token.hpp>
 
@@ -40,11 +40,7 @@ class calibration {
                   "no sample to look at: '" + name_ + "' has " + std::to_string(size) + ", of which " +
                       std::to_string(subset_size) + " are asked for",
                   "Give at least one sample; 128 to 300 are usual"};
-    if (sample_.rank() >= extents::max_rank)
-      throw error{"compress::calibration",
-                  "a sample of '" + name_ + "' has " + std::to_string(sample_.rank()) +
-                      " extents, and a batch of them one more: at most " + std::to_string(extents::max_rank),
-                  "Put extents together, as in [channels, height, width]"};
+    (void)run::batch_shape(name_, sample_, 1);  // throws where a batch cannot be
   }
   PLEAT_ONCE inline explicit calibration(io::dataset const& data, index_t subset_size = 128)
       : calibration(
@@ -70,17 +66,14 @@ class calibration {
   /// Samples [first, first + n) of the subset as a batch.
   template <class T, class Space>
   [[nodiscard]] tensor<T, Space> load(context<Space>& where, index_t first, index_t n) const {
-    std::array<index_t, extents::max_rank> dims{n};
-    std::copy(sample_.begin(), sample_.end(), dims.begin() + 1);
-    auto x = tensor<T, Space>::allocate(
-        where, extents(std::span<index_t const>(dims.data(), static_cast<std::size_t>(sample_.rank()) + 1)));
+    auto x = tensor<T, Space>::allocate(where, run::batch_shape(name_, sample_, n));
     std::vector<index_t> numbers(static_cast<std::size_t>(n));
     for (index_t i = 0; i < n; ++i) numbers[static_cast<std::size_t>(i)] = (first + i) * of_ / size_;
     std::vector<float> floats(static_cast<std::size_t>(x.size()));
     from_(as_span(numbers), floats.data());
     std::vector<T> converted(floats.size());
     std::transform(floats.begin(), floats.end(), converted.begin(),
-                   [this](float v) { return tokens_ ? token_value<T>(static_cast<index_t>(v)) : static_cast<T>(v); });
+                   [this](float v) { return input_value<T>(v, tokens_); });
     copy_from_host(where, converted.data(), x);
     return x;
   }

@@ -20,12 +20,12 @@
 
 namespace pleat::run {
 
-/// Extents of n samples (or of n samples' targets) of `each` together. \throws error for so many extents that a batch
-/// has one too many
-PLEAT_ONCE [[nodiscard]] inline extents batch_shape(io::dataset const& data, extents const& each, index_t n) {
+/// Extents of n samples (or of n samples' targets) of `each` together. \param name of the data, for the message
+/// \throws error for so many extents that a batch has one too many
+PLEAT_ONCE [[nodiscard]] inline extents batch_shape(std::string const& name, extents const& each, index_t n) {
   if (each.rank() >= extents::max_rank)
     throw error{"run::batch_shape",
-                "a sample of '" + data.name + "' has " + std::to_string(each.rank()) +
+                "a sample of '" + name + "' has " + std::to_string(each.rank()) +
                     " extents, and a batch of them one more: at most " + std::to_string(extents::max_rank),
                 "Put extents together, as in [channels, height, width]"};
   std::array<index_t, extents::max_rank> dims{n};
@@ -34,7 +34,7 @@ PLEAT_ONCE [[nodiscard]] inline extents batch_shape(io::dataset const& data, ext
 }
 /// Extents of a batch of n samples.
 PLEAT_LAZY [[nodiscard]] inline extents batch_shape(io::dataset const& data, index_t n) {
-  return batch_shape(data, data.sample, n);
+  return batch_shape(data.name, data.sample, n);
 }
 
 /// Turns sample numbers into tensors. Keeps its staging memory, so a steady state allocates nothing.
@@ -58,8 +58,8 @@ template <class T, class Space> class batch_loader {
   [[nodiscard]] batch load(context<Space>& where, std::span<index_t const> samples) {
     auto const n = static_cast<index_t>(samples.size());
     bool const numbers = judged_ && data_->regression(), labelled = judged_ && !numbers;
-    batch b{tensor<T, Space>::allocate(where, batch_shape(*data_, data_->sample, n)), {}, {}};
-    if (numbers) b.targets = tensor<T, Space>::allocate(where, batch_shape(*data_, data_->target, n));
+    batch b{tensor<T, Space>::allocate(where, batch_shape(*data_, n)), {}, {}};
+    if (numbers) b.targets = tensor<T, Space>::allocate(where, batch_shape(data_->name, data_->target, n));
     if (labelled)
       b.labels =
           tensor<std::int32_t, Space>::allocate(where, data_->windows ? extents{n, data_->positions()} : extents{n});
@@ -86,7 +86,7 @@ template <class T, class Space> class batch_loader {
     converted_.resize(staged_.size());
     bool const tokens = data_->windows != nullptr;
     std::transform(staged_.begin(), staged_.end(), converted_.begin(),
-                   [tokens](float x) { return tokens ? token_value<T>(static_cast<index_t>(x)) : static_cast<T>(x); });
+                   [tokens](float v) { return input_value<T>(v, tokens); });
     copy_from_host(where, converted_.data(), to);
   }
 

@@ -18,7 +18,7 @@ namespace pleat::run {
 ///         auto model = pl::parallel::build(net, plan, mine.world());
 ///         …
 ///       } catch (std::exception const& e) {
-///         std::fprintf(stderr, "%s\\n", e.what());
+///         std::fprintf(stderr, "%s\n", e.what());
 ///         return 1;
 ///       }
 ///     }

@@ -34,8 +34,8 @@ struct serve_report {
   double p50 = 0, p99 = 0;
 };
 
-/// Answers every sample of `requests`, which need no labels (nor targets, if `target` says their shape); batch b is answered by rank b mod ranks. Collective. Never instantiates a
-/// backward.
+/// Answers every sample of `requests`, which need no labels (nor targets, if `target` says their shape); batch b is
+/// answered by rank b mod ranks. Collective. Never instantiates a backward.
 /// \throws error on every rank alike, also what a layer of one rank has to say (where parts lie along a tensor axis: on
 /// that rank)
 template <class T, class Space>

@@ -31,6 +31,11 @@ template <class T> [[nodiscard]] PLEAT_INLINE T token_value(index_t id) noexcept
   }
 }
 
+/// What stands for a number of a data set in an input of type T: the number, or if it is a token's, that token.
+template <class T> [[nodiscard]] PLEAT_INLINE T input_value(float v, bool token) noexcept {
+  return token ? token_value<T>(static_cast<index_t>(v)) : static_cast<T>(v);
+}
+
 /// The number of a token.
 template <class T> [[nodiscard]] PLEAT_INLINE index_t token_index(T value) noexcept {
   if constexpr (is_reduced_v<T>) return static_cast<index_t>(value.bits);
