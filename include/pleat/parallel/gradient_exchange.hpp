@@ -12,35 +12,21 @@
 #include <utility>
 #include <vector>
 
-#include <pleat/base/config.hpp>
 #include <pleat/base/step_trace.hpp>
 #include <pleat/comm/communicator.hpp>
 #include <pleat/compute/elementwise.hpp>
 #include <pleat/nn/arena.hpp>
 #include <pleat/nn/pass.hpp>
 #include <pleat/nn/state_layout.hpp>
+#include <pleat/parallel/bucket_memory.hpp>
 #include <pleat/parallel/bucket_sum.hpp>
 #include <pleat/parallel/coded_sum.hpp>
 #include <pleat/parallel/share.hpp>
 #include <pleat/parallel/shard_group.hpp>
 #include <pleat/parallel/step_words.hpp>
+#include <pleat/parallel/unsent_gradients.hpp>
 
 namespace pleat::parallel {
-
-using bucket = nn::bucket;
-
-/// Cuts an arena's entries into buckets of about `bytes`, from the back (backward reaches the last layer first). Every
-/// entry is in exactly one bucket; `owner[i]` is the bucket of entry i. Entries without elements belong to the bucket
-/// of their position.
-PLEAT_ONCE [[nodiscard]] inline std::vector<bucket> make_buckets(std::vector<nn::arena_entry> const& entries,
-                                                                 index_t size, index_t element_bytes, index_t bytes,
-                                                                 std::vector<int>& owner) {
-  std::vector<index_range> ranges;
-  for (auto const& e : entries) ranges.push_back({e.begin, e.end});
-  nn::state_layout const layout(ranges, size, element_bytes, bytes, 0, 1);
-  owner = layout.owner();
-  return layout.buckets();
-}
 
 /// Sums the gradients of the ranks that share a batch, bucket by bucket, while backward still runs.
 ///
@@ -70,9 +56,10 @@ template <class T, class Space> class gradient_exchange final : public nn::pass_
         arena_(&arena),
         trace_(trace),
         overlap_(p.overlap),
-        pooled_(arena.pooled()),
         hybrid_(hybrid),
-        part_(part) {
+        part_(part),
+        memory_(where, arena),
+        unsent_(arena) {
     auto const& layout = arena.layout();
     auto const n = buckets().size();
     std::vector<index_range> exact;
@@ -91,53 +78,27 @@ template <class T, class Space> class gradient_exchange final : public nn::pass_
     for (std::size_t i = 0; i < n; ++i) order_[i] = static_cast<int>(i);
     ready_order_.reserve(n);
     done_.resize(arena.entries().size());
-    first_entry_.assign(n + 1, 0);
-    for (std::size_t i = arena.entries().size(); i-- > 0;)
-      first_entry_[static_cast<std::size_t>(layout.owner()[i])] = i;
-    first_entry_[n] = 0;
-    buffer_.assign(n, -1);
     begun_.assign(n, -1);
     staged_.resize(on_host ? 0 : n);
-    if (pooled_) {
-      slots_ = arena.slots();
-      stride_ = layout.largest_bucket();
-      for (int i = 0; i < layout.gradient_buffers(); ++i) add_buffer();
-    }
   }
 
   [[nodiscard]] std::vector<bucket> const& buckets() const noexcept { return arena_->layout().buckets(); }
   /// The order in which exchanges start.
   [[nodiscard]] std::vector<int> const& order() const noexcept { return order_; }
   /// True if every micro-batch is exchanged, not the last one alone.
-  [[nodiscard]] bool every_micro_batch() const noexcept { return pooled_; }
+  [[nodiscard]] bool every_micro_batch() const noexcept { return memory_.pooled(); }
   /// Bytes of the pool of bucket buffers, and of residuals and messages of coded gradients.
   [[nodiscard]] index_t bytes() const noexcept {
-    index_t n = 0;
-    for (auto const& p : pool_) n += static_cast<index_t>(p.memory.size() * sizeof(value_type));
+    index_t n = memory_.bytes();
     for (auto const& s : sums_)
       if (s.coded()) n += s.coded()->bytes();
     return n;
   }
   /// What this rank has not sent yet, in the arena's flat order on the host: what codecs keep, and what set_residual
   /// gave to gradients that do not travel in one.
-  [[nodiscard]] std::vector<value_type> residual() const {
-    auto flat = unsent_.empty() ? std::vector<value_type>(static_cast<std::size_t>(arena_->size())) : unsent_;
-    for (std::size_t b = 0; b < sums_.size(); ++b)
-      if (sums_[b].coded()) sums_[b].coded()->residual(flat.data() + buckets()[b].begin);
-    return flat;
-  }
+  [[nodiscard]] std::vector<value_type> residual() const { return unsent_.get(sums_); }
   /// Codecs take theirs; what is nobody's is added to the gradients of the next step, so that nothing is lost.
-  void set_residual(std::vector<value_type> const& flat) {
-    unsent_ = flat;
-    for (std::size_t b = 0; b < sums_.size(); ++b) {
-      auto* const coded = sums_[b].coded();
-      if (!coded) continue;
-      coded->set_residual(flat.data() + buckets()[b].begin);
-      for (auto const& p : coded->parts())
-        if (coded->keeps(p)) std::fill_n(unsent_.begin() + buckets()[b].begin + p.begin, p.shape.size(), value_type(0));
-    }
-    drop_if_zero();
-  }
+  void set_residual(std::vector<value_type> const& flat) { unsent_.set(flat, sums_); }
   /// Whether something is left that no codec keeps.
   [[nodiscard]] bool has_unsent() const noexcept { return !unsent_.empty(); }
 
@@ -201,13 +162,13 @@ template <class T, class Space> class gradient_exchange final : public nn::pass_
 
   /// Pooled: the gradient of this parameter gets memory.
   void open_gradient(nn::parameter& w) override {
-    if (!pooled_ || w.id < 0 || !w.requires_grad) return;
+    if (!memory_.pooled() || w.id < 0 || !w.requires_grad) return;
     auto const b = static_cast<std::size_t>(arena_->layout().owner()[static_cast<std::size_t>(w.id)]);
     if (arena_->layout().replicated(b)) return;
     value_type* memory = nullptr;
-    on_the_way([&] { memory = open(b); });
+    on_the_way([&] { memory = memory_.open(b, [this] { make_room(); }); });
     w.gradients = memory + (arena_->entries()[static_cast<std::size_t>(w.id)].begin - buckets()[b].begin);
-    w.slot_stride = stride_;
+    w.slot_stride = memory_.stride();
   }
 
   /// Zeroes what nobody wrote and sends what has not been sent.
@@ -215,7 +176,7 @@ template <class T, class Space> class gradient_exchange final : public nn::pass_
     demand_whole();
     if (std::exchange(closed_, true)) return;
     on_the_way([&] { send_all(); });
-    if (!unsent_.empty()) drop_if_zero();
+    if (!unsent_.empty()) unsent_.drop_if_zero();
     share_ = nullptr;
     arriving_ = true;
   }
@@ -272,61 +233,23 @@ template <class T, class Space> class gradient_exchange final : public nn::pass_
   static constexpr bool on_host =
       Kokkos::SpaceAccessibility<Kokkos::HostSpace, typename Space::memory_space>::accessible;
   static constexpr int polled_at_once = 4;
-  struct pool_buffer {
-    typename arena_type::master_view memory;
-    int bucket = -1;
-  };
 
   // --- memory of a bucket ---
 
-  void add_buffer() {
-    pool_.push_back(
-        {typename arena_type::master_view("pleat::bucket", static_cast<std::size_t>(stride_ * slots_)), -1});
-  }
-
-  /// The bucket's buffer; takes one from the pool. If all are in use, the one that was sent first is waited for; only a
-  /// backward pass that holds all of them open, none of them sent, makes the pool grow.
-  value_type* open(std::size_t b) {
-    if (buffer_[b] >= 0) return pool_[static_cast<std::size_t>(buffer_[b])].memory.data();
-    if (spare() == pool_.size()) advance();
-    for (std::size_t i = 0; spare() == pool_.size() && i < next_; ++i)
-      if (auto const k = static_cast<std::size_t>(order_[i]); buffer_[k] >= 0) complete(k);
-    std::size_t const at = spare();
-    if (at == pool_.size()) add_buffer();
-    pool_[at].bucket = static_cast<int>(b);
-    buffer_[b] = static_cast<int>(at);
-    value_type* const memory = pool_[at].memory.data();
-    // What lies between parameters is summed with them: it must be zero, as in flat buffers.
-    bucket const& k = buckets()[b];
-    for (std::size_t i = first_entry_[b]; i < first_entry_[b] + static_cast<std::size_t>(k.entries); ++i) {
-      index_t const gap = arena_->entries()[i].end, next = i + 1 < first_entry_[b] + static_cast<std::size_t>(k.entries)
-                                                               ? arena_->entries()[i + 1].begin
-                                                               : k.end;
-      for (int s = 0; s < slots_; ++s)
-        compute::fill(where_->space(), next - gap, value_type(0), memory + s * stride_ + (gap - k.begin));
-    }
-    return memory;
-  }
-  [[nodiscard]] std::size_t spare() const noexcept {
-    std::size_t i = 0;
-    while (i < pool_.size() && pool_[i].bucket >= 0) ++i;
-    return i;
-  }
-  void give_back(std::size_t b) noexcept {
-    if (buffer_[b] < 0) return;
-    pool_[static_cast<std::size_t>(buffer_[b])].bucket = -1;
-    buffer_[b] = -1;
+  /// Where all buffers are in use, the one that was sent first is waited for; only a backward pass that holds all of
+  /// them open, none of them sent, makes the pool grow.
+  void make_room() {
+    advance();
+    for (std::size_t i = 0; !memory_.has_spare() && i < next_; ++i)
+      if (auto const k = static_cast<std::size_t>(order_[i]); memory_.is_open(k)) complete(k);
   }
   /// The bucket's part of a slot.
   [[nodiscard]] value_type* at(std::size_t b, int slot) {
-    if (!pooled_) return arena_->gradients(slot) + buckets()[b].begin;
-    if (arena_->layout().replicated(b)) return arena_->loss(slot);
-    return open(b) + slot * stride_;
+    return memory_.at(b, slot, [this] { make_room(); });
   }
   /// Where the sum that this rank keeps goes.
   [[nodiscard]] value_type* kept(std::size_t b) {
-    if (arena_->layout().stage() == 0 || arena_->layout().replicated(b)) return at(b, 0);
-    return arena_->owned_gradients(arena_->pieces()[b]);
+    return memory_.kept(b, [this] { make_room(); });
   }
   /// True if the sum of this micro-batch is put next to what is kept and added.
   [[nodiscard]] bool adds(std::size_t b) const noexcept { return go_on_ && !arena_->layout().replicated(b); }
@@ -346,7 +269,7 @@ template <class T, class Space> class gradient_exchange final : public nn::pass_
   void send_all() {
     for (std::size_t i = 0; i < order_.size(); ++i) {
       auto const b = static_cast<std::size_t>(order_[i]);
-      for (std::size_t k = first_entry_[b]; k < first_entry_[b] + static_cast<std::size_t>(buckets()[b].entries); ++k) {
+      for (auto [k, last] = memory_.entries_of(b); k < last; ++k) {
         if (done_[k]) continue;
         nn::arena_entry const& e = arena_->entries()[k];
         for (int s = 0; s < share_->slots(); ++s)
@@ -374,7 +297,8 @@ template <class T, class Space> class gradient_exchange final : public nn::pass_
     bucket const& k = buckets()[b];
     if (k.size() == 0 || (!last_ && arena_->layout().replicated(b))) return;
     if (share_->lanes_apart()) fold(b);
-    if (!unsent_.empty()) add_unsent(b);
+    if (!unsent_.empty() && !share_->root_slots().empty())  // to the first slot that this rank gives to the sum
+      unsent_.add(*where_, b, part_, [&] { return at(b, share_->root_slots().front()); });
     where_->fence();  // the gradients are written by the instance; the transport reads them from the host
     bool const alone = ranks_->all->size() == 1 && share_->roots().size() == 1;
     if (alone && at(b, 0) + sums_[b].first() == kept(b)) return;
@@ -387,28 +311,6 @@ template <class T, class Space> class gradient_exchange final : public nn::pass_
     if (adds(b)) out = at(b, 0) + sums_[b].first();
     if constexpr (!on_host) out = staged_[b].data() + (in ? in - staged_[b].data() : 0) + sums_[b].first();
     about(b, [&] { sums_[b].start(slots_read_, out); });
-  }
-
-  /// To the first slot that this rank gives to the sum. What every rank of the tensor axis has an addend of is summed
-  /// over that axis afterwards: one of them adds what all of them have.
-  [[gnu::cold]] void add_unsent(std::size_t b) {
-    bucket const& k = buckets()[b];
-    auto const first = unsent_.begin() + k.begin, last = unsent_.begin() + k.end;
-    if (share_->root_slots().empty() || std::all_of(first, last, [](value_type e) { return e == value_type(0); }))
-      return;
-    for (std::size_t i = first_entry_[b]; part_ > 0 && i < first_entry_[b] + static_cast<std::size_t>(k.entries); ++i)
-      if (auto const& e = arena_->entries()[i]; e.use.addend)
-        std::fill(unsent_.begin() + e.begin, unsent_.begin() + e.end, value_type(0));
-    auto const e = tensor<value_type, Space>::allocate(*where_, {k.size()});
-    copy_from_host(*where_, static_cast<value_type const*>(unsent_.data() + k.begin), e);
-    value_type* const g = at(b, share_->root_slots().front());
-    compute::add(where_->space(), k.size(), static_cast<value_type const*>(g), static_cast<value_type const*>(e.data()),
-                 g);
-    where_->fence();
-    std::fill(first, last, value_type(0));
-  }
-  void drop_if_zero() {
-    if (std::all_of(unsent_.begin(), unsent_.end(), [](value_type e) { return e == value_type(0); })) unsent_.clear();
   }
 
   /// The bucket's part of a slot where the transport can read and write it: in place on a host space, else in a copy on
@@ -476,7 +378,7 @@ template <class T, class Space> class gradient_exchange final : public nn::pass_
       }
       ++next_second_;
     }
-    if (!sums_[b].under_way()) return give_back(b);
+    if (!sums_[b].under_way()) return memory_.give_back(b);
     about(b, [&] { sums_[b].wait(); });
     end(b);
   }
@@ -503,7 +405,7 @@ template <class T, class Space> class gradient_exchange final : public nn::pass_
     if (begun_[b] >= 0)
       trace_->add({"gradients", "communication", std::exchange(begun_[b], -1), trace_->now(), -1, -1,
                    trace_lane::gradients, static_cast<std::int32_t>(b)});
-    give_back(b);
+    memory_.give_back(b);
   }
 
   /// After the first step: everybody takes the order in which rank 0 became ready.
@@ -518,22 +420,18 @@ template <class T, class Space> class gradient_exchange final : public nn::pass_
   shard_group const* ranks_;
   arena_type* arena_;
   step_trace* trace_;
-  bool overlap_, pooled_, hybrid_, agreed_ = false, go_on_ = false, last_ = true, closed_ = true, arriving_ = false,
-                                   lost_ = false;
+  bool overlap_, hybrid_, agreed_ = false, go_on_ = false, last_ = true, closed_ = true, arriving_ = false,
+                          lost_ = false;
   int part_;
-  std::vector<char> done_;                // entry → gradient complete
-  std::vector<int> waiting_;              // bucket → entries not complete
-  std::vector<std::size_t> first_entry_;  // bucket → its first entry
+  std::vector<char> done_;    // entry → gradient complete
+  std::vector<int> waiting_;  // bucket → entries not complete
   std::vector<int> order_, ready_order_;
   // first_open_: whatever stands before it in the order has come
   std::size_t next_ = 0, next_second_ = 0, first_open_ = 0, exchanges_ = 0;
   std::vector<value_type*> slots_read_;
-  std::vector<value_type> unsent_;  // flat, or empty: of gradients that travel in no codec, for the next step
-  std::vector<pool_buffer> pool_;
-  std::vector<int> buffer_;          // bucket → its buffer, or -1
   std::vector<std::int64_t> begun_;  // bucket → when its exchange started, for the trace, or -1
-  int slots_ = 1;
-  index_t stride_ = 0;                           // elements between the slots of a pool buffer
+  bucket_memory<T, Space> memory_;
+  unsent_gradients<T, Space> unsent_;
   std::vector<std::vector<value_type>> staged_;  // bucket → host copies of its slots; empty on a host space
   std::vector<bucket_sum<value_type>> sums_;     // of each bucket; ends before the buffers that it reads
   share const* share_ = nullptr;

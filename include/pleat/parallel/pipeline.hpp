@@ -9,22 +9,20 @@
 #include <cstdint>
 #include <exception>
 #include <memory>
-#include <span>
 #include <string>
 #include <utility>
 #include <vector>
 
-#include <pleat/base/pooled_array.hpp>
-#include <pleat/base/profile.hpp>
 #include <pleat/base/step_trace.hpp>
 #include <pleat/comm/communicator.hpp>
 #include <pleat/nn/units.hpp>
 #include <pleat/parallel/gradient_exchange.hpp>
-#include <pleat/parallel/message_words.hpp>
 #include <pleat/parallel/network.hpp>
 #include <pleat/parallel/parameter_gather.hpp>
 #include <pleat/parallel/share.hpp>
 #include <pleat/parallel/source.hpp>
+#include <pleat/parallel/stage_messages.hpp>
+#include <pleat/parallel/stage_work.hpp>
 #include <pleat/parallel/stages.hpp>
 #include <pleat/parallel/step_words.hpp>
 #include <pleat/plan/schedule.hpp>
@@ -33,18 +31,18 @@ namespace pleat::parallel {
 
 /// One rank's part of a pipeline.
 ///
-/// The list is carried out strictly in order. A send waits for none but the one two per rank before it: that many are
-/// held, so that every walk takes the same memory. A receive is posted before the work that stands before it in the
-/// list begins, and waited for where its tensor is needed, so messages travel beside the work. That waits for less than
-/// the list says, and the list has been checked to come to its end even where every send blocks.
+/// The list is carried out strictly in order. A send waits for an old one at the most (stage_messages). A receive is
+/// posted before the work that stands before it in the list begins, and waited for where its tensor is needed, so
+/// messages travel beside the work. That waits for less than the list says, and the list has been checked to come to
+/// its end even where every send blocks.
 ///
 /// Where the list says when sharded parameters are gathered and released, and when gradients are reduced, that is when;
 /// else parameters are gathered just before a layer needs them, and gradients leave as soon as they are ready.
 /// (Gradients in a pool of buffers leave as soon as they are ready whatever the list says: the pool has no room for a
 /// whole stage's.)
 ///
-/// A message is known by its edge, its direction and its micro-batch; sizes follow from nn::shape_units. Between stages
-/// of one rank a tensor is handed over. Where nothing learns below a stage, no gradient leaves it.
+/// Sizes of messages follow from nn::shape_units. Between stages of one rank a tensor is handed over. Where nothing
+/// learns below a stage, no gradient leaves it.
 template <class T, class Space> class pipeline {
  public:
   using tensor_type = tensor<T, Space>;
@@ -63,7 +61,8 @@ template <class T, class Space> class pipeline {
         layout_(std::move(layout)),
         recompute_(std::move(recompute)),
         place_(place),
-        list_(&layout_->schedule().actions[static_cast<std::size_t>(ranks.rank())]) {
+        list_(&layout_->schedule().actions[static_cast<std::size_t>(ranks.rank())]),
+        messages_(where, ranks, net, layout_, place.hybrid) {
     auto const& s = layout_->schedule();
     auto const cells = static_cast<std::size_t>(s.stages() * s.micro_batches);
     index_.assign(cells, -1);
@@ -77,10 +76,7 @@ template <class T, class Space> class pipeline {
       lists_reduction_ = lists_reduction_ || a.kind == kind::reduce_gradients;
     }
     hooks_.ready.resize(lists_reduction_ ? static_cast<std::size_t>(s.stages()) : 0);
-    held_ = 2 * static_cast<std::size_t>(ranks.size());
-    outgoing_.reserve(held_);
     wanted_.resize(static_cast<std::size_t>(s.stages()) + 1);
-    window_ = std::max<index_t>(1, (comm::user_tags - 1) / (2 * s.stages()));
   }
 
   /// Walks all micro-batches forward and backward. \param base a pass that lacks what belongs to a micro-batch
@@ -100,6 +96,7 @@ template <class T, class Space> class pipeline {
     hooks_.ranks = ranks_;
     hooks_.open = nullptr;
     trace_ = trace;
+    messages_.begin(trace);
     input_ = input;
     for (index_t stage = 0; stage <= layout_->count(); ++stage)
       wanted_[static_cast<std::size_t>(stage)] =
@@ -117,18 +114,11 @@ template <class T, class Space> class pipeline {
       } guard{this};
       for (; at < list_->size(); ++at) {
         post_receives(at);
-        if (trace_) look_for_gone();
+        messages_.look_for_gone();
         carry_out((*list_)[at]);
       }
       at = list_->size();
-      if (!outgoing_.empty()) {
-        scoped_span const span(trace_, "wait for sends", "waiting");
-        for (auto& o : outgoing_) {
-          about(o, [&] { o.under_way.wait(); });
-          gone(o);
-        }
-      }
-      outgoing_.clear();
+      messages_.finish();
       guard.self = nullptr;
     } catch (error const& e) {
       if (!place_.together && ranks_->size() == 1) throw;
@@ -148,21 +138,13 @@ template <class T, class Space> class pipeline {
 
  private:
   using kind = plan::action_kind;
-  static constexpr bool on_host =
-      Kokkos::SpaceAccessibility<Kokkos::HostSpace, typename Space::memory_space>::accessible;
+  using messages = stage_messages<T, Space>;
 
-  struct message {
-    tensor_type data;
-    pooled_array<T> staged;  // where the host cannot reach `data`
-    comm::request under_way;
-    plan::action action{};           // that sends or receives it
-    span_of_time span{.begin = -1};  // from its posting, where somebody traces
-  };
   /// All that is alive of one micro-batch on one stage.
   struct cell {
     std::unique_ptr<unit_work<T, Space>> work;
-    message x, dy;      // come in
-    tensor_type y, dx;  // go out
+    stage_message<T, Space> x, dy;  // come in
+    tensor_type y, dx;              // go out
   };
 
   /// For the time of a walk the list says when parameters are gathered.
@@ -257,9 +239,9 @@ template <class T, class Space> class pipeline {
       case kind::backward_weight:
         return backward(a, begin, end);
       case kind::send_activation:
-        return send(a, at(a.stage, a.micro_batch).y);
+        return send(a, at(a.stage, a.micro_batch).y, a.stage + 1);
       case kind::send_gradient:
-        if (wanted(a.stage)) send(a, at(a.stage, a.micro_batch).dx);
+        if (wanted(a.stage)) send(a, at(a.stage, a.micro_batch).dx, a.stage);
         return;
       case kind::receive_activation:
       case kind::receive_gradient:
@@ -305,7 +287,7 @@ template <class T, class Space> class pipeline {
                         x.shape().to_string() + ", the first one's was " + input_.to_string(),
                     "Every micro-batch of a step has samples of one shape"};
     } else {
-      x = take(c.x, a);
+      x = messages_.take(c.x, a);
     }
     auto mark = begin_mark();
     // Between stages activations travel whole; what leaves the last one stays where it lives along the tensor axis (a
@@ -347,7 +329,7 @@ template <class T, class Space> class pipeline {
       end_mark(mark, "backward_weight", "compute", a.stage, a.micro_batch);
       return;
     }
-    auto dy = take(c.dy, a);
+    auto dy = messages_.take(c.dy, a);
     auto const mark = begin_mark();
     bool const whole = a.kind == kind::backward;
     auto dx = along("tensor", [&] {
@@ -359,15 +341,6 @@ template <class T, class Space> class pipeline {
     if (a.stage == 0 || !wanted(a.stage)) return;
     if (here(a.stage - 1)) at(a.stage - 1, a.micro_batch).dy.data = std::move(dx);
     else c.dx = std::move(dx);
-  }
-
-  // --- messages
-  // ----------------------------------------------------------------------------------------------------------------
-
-  [[nodiscard]] int tag(plan::action const& a) const noexcept {
-    bool const gradient = a.kind == kind::send_gradient || a.kind == kind::receive_gradient;
-    index_t const edge = std::min(a.stage, a.peer);
-    return static_cast<int>((edge * 2 + (gradient ? 1 : 0)) * window_ + a.micro_batch % window_);
   }
 
   /// Posts the receives that stand before the work after the next one: they travel beside the next one.
@@ -387,86 +360,11 @@ template <class T, class Space> class pipeline {
     bool const gradient = a.kind == kind::receive_gradient;
     if (gradient && !wanted(a.peer)) return;
     cell& c = at(a.stage, a.micro_batch);
-    message& m = gradient ? c.dy : c.x;
-    auto const shape = shape_before(gradient ? a.stage + 1 : a.stage, micro(a).rows.size());
-    m.data = tensor_type::allocate(*where_, shape);
-    auto const n = static_cast<std::size_t>(shape.size());
-    if (n == 0) return;
-    T* into = m.data.data();
-    if constexpr (!on_host) {
-      m.staged = pooled_array<T>(where_->host_pool(), n);
-      into = m.staged.data();
-    } else {
-      where_->fence();  // what the block held before has been read
-    }
-    if (trace_)
-      m.span = {gradient ? "receive gradient" : "receive activation",
-                "communication",
-                trace_->now(),
-                0,
-                static_cast<std::int32_t>(a.stage),
-                static_cast<std::int32_t>(a.micro_batch),
-                trace_lane::messages};
-    m.action = a;
-    about(m, [&] { m.under_way = ranks_->ireceive(std::span<T>(into, n), layout_->rank_of(a.peer), tag(a)); });
+    messages_.post(gradient ? c.dy : c.x, a, shape_before(gradient ? a.stage + 1 : a.stage, micro(a).rows.size()));
   }
-
-  /// The tensor of a message that has come, or comes now.
-  [[nodiscard]] tensor_type take(message& m, plan::action const& a) {
-    if (!m.under_way.done()) {
-      scoped_span const span(trace_, a.kind == kind::forward ? "wait for activation" : "wait for gradient", "waiting",
-                             a.stage, a.micro_batch);
-      about(m, [&] { m.under_way.wait(); });
-    }
-    gone(m);
-    if constexpr (!on_host) {
-      if (!m.staged.empty()) copy_from_host(*where_, static_cast<T const*>(m.staged.data()), m.data);
-      m.staged.clear();
-    }
-    return std::exchange(m.data, tensor_type{});
-  }
-
-  void send(plan::action const& a, tensor_type& from) {
-    // the oldest; not whatever is gone already: how much memory a walk takes must not depend on time
-    while (outgoing_.size() >= held_) {
-      scoped_span const span(trace_, "wait for a send", "waiting", a.stage, a.micro_batch);
-      about(outgoing_.front(), [&] { outgoing_.front().under_way.wait(); });
-      gone(outgoing_.front());
-      outgoing_.erase(outgoing_.begin());
-    }
-    auto data = std::exchange(from, tensor_type{});
-    auto const n = static_cast<std::size_t>(data.size());
-    bool const gradient = a.kind == kind::send_gradient;
-    auto const expected = shape_before(gradient ? a.stage : a.stage + 1, micro(a).rows.size());
-    if (data.shape() != expected)
-      throw error{"parallel::walk",
-                  std::string(gradient ? "the gradient of the input" : "the output") + " of stage " +
-                      std::to_string(a.stage) + " has shape " + data.shape().to_string() +
-                      ", the layers' shape() says " + expected.to_string(),
-                  "Make a layer's shape() say what its forward gives"};
-    if (n == 0) return;
-    scoped_span const span(trace_, "send", "communication", a.stage, a.micro_batch);
-    outgoing_.emplace_back();
-    message& m = outgoing_.back();
-    if (trace_)
-      m.span = {gradient ? "send gradient" : "send activation",
-                "communication",
-                trace_->now(),
-                0,
-                static_cast<std::int32_t>(a.stage),
-                static_cast<std::int32_t>(a.micro_batch),
-                trace_lane::messages};
-    T const* out = data.data();
-    if constexpr (!on_host) {
-      m.staged = pooled_array<T>(where_->host_pool(), n);
-      copy_to_host(*where_, data, m.staged.data());
-      out = m.staged.data();
-    } else {
-      where_->fence();  // written by the instance; read by the transport
-    }
-    m.data = std::move(data);
-    m.action = a;
-    about(m, [&] { m.under_way = ranks_->isend(std::span<T const>(out, n), layout_->rank_of(a.peer), tag(a)); });
+  /// \param before what leaves lies before this stage
+  void send(plan::action const& a, tensor_type& from, index_t before) {
+    messages_.send(a, from, shape_before(before, micro(a).rows.size()));
   }
 
   /// Communication along an axis: what goes wrong there names ranks of that axis.
@@ -477,49 +375,25 @@ template <class T, class Space> class pipeline {
       throw along_axis(e, axis, place_.hybrid);
     }
   }
-  /// The same along the pipeline: what goes wrong names the tensor that was to travel.
-  template <class F> void about(message const& m, F&& f) const {
-    about_tensor([&] { return words_of_message(*net_, *layout_, m.action, m.data.shape()); }, "pipeline", place_.hybrid,
-                 std::forward<F>(f));
-  }
 
   /// After an error: lets go of everything. Requests that are open give up while the exception unwinds.
   void abandon() noexcept {
     try {
-      for (auto& o : outgoing_) release(o);
+      messages_.abandon();
       for (auto& c : cells_) {
-        release(c.x);
-        release(c.dy);
+        messages::release(c.x);
+        messages::release(c.dy);
         c.work->drop();
         c.y = c.dx = {};
       }
-      outgoing_.clear();
       first_input_ = {};
     } catch (...) {  // the first error is the one that counts
     }
-  }
-  static void release(message& m) {
-    m.span.begin = -1;
-    m.under_way = {};
-    m.data = {};
-    m.staged.clear();
   }
 
   // --- the trace
   // ---------------------------------------------------------------------------------------------------------------
 
-  /// Sends that are gone end their spans here; they are held on.
-  void look_for_gone() {
-    for (auto& o : outgoing_)
-      if (o.span.begin >= 0 && o.under_way.test()) gone(o);
-  }
-  /// A message has come or gone.
-  void gone(message& m) const {
-    if (m.span.begin < 0) return;
-    m.span.end = trace_->now();
-    trace_->add(m.span);
-    m.span.begin = -1;
-  }
   [[nodiscard]] std::int64_t begin_mark() const { return trace_ ? trace_->now() : 0; }
   std::int64_t end_mark(std::int64_t begun, char const* what, char const* category, index_t stage,
                         index_t micro) const {
@@ -539,12 +413,10 @@ template <class T, class Space> class pipeline {
   std::vector<plan::action> const* list_;
   std::vector<std::int32_t> index_;  // (stage, micro-batch) → cell, or -1
   std::vector<cell> cells_;
-  std::vector<message> outgoing_;          // oldest first
-  std::size_t held_ = 2;                   // at the most
+  messages messages_;
   std::vector<std::vector<int>> buckets_;  // per stage, once a list has asked
   bool lists_parameters_ = false, lists_reduction_ = false;
   std::vector<char> wanted_;  // per stage: something learns below its first unit; last: anywhere
-  index_t window_ = 1;
   std::size_t posted_ = 0;
   listener hooks_;
   tensor_type first_input_;
