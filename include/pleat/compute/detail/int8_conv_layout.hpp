@@ -36,7 +36,11 @@ struct int8_conv_layout {
   [[nodiscard]] static index_t padded_width(conv2d_shape const& s) {
     return (s.width + 2 * s.padding_w + 15) / 16 * 16 + 16;
   }
-  [[nodiscard]] index_t line(conv2d_shape const& s) const { return padded_width(s) + (depth - 1) * s.dilation_w + 64; }
+  /// Bytes of an image as it lies, its rows padded, and room for what is read too much.
+  [[nodiscard]] index_t flat(conv2d_shape const& s) const {
+    return planes * (by_channels ? depth : 1) * s.height * (s.width + 2 * s.padding_w) + (depth - 1) * s.dilation_w +
+           64;
+  }
 };
 
 }  // namespace pleat::compute::detail

@@ -29,8 +29,8 @@ PLEAT_LAZY [[nodiscard]] inline bool int8_conv_pools(conv2d_shape const& s) {
 }
 
 /// As interleave_16, the even pixels and the odd ones apart.
-PLEAT_LAZY inline void split_16(unsigned char const* lines, index_t apart, int depth, unsigned char* even,
-                                unsigned char* odd) {
+PLEAT_INLINE void split_16(unsigned char const* lines, index_t apart, int depth, unsigned char* even,
+                           unsigned char* odd) {
 #if defined(__x86_64__)  // SSE2
   auto const load = [&](int d) { return _mm_loadu_si128(reinterpret_cast<__m128i const*>(lines + d * apart)); };
   auto const store = [](unsigned char* to, __m128i v) { _mm_storeu_si128(reinterpret_cast<__m128i*>(to), v); };
@@ -102,15 +102,20 @@ struct int8_conv_windows {
 };
 /// Packs all vectors; what a copy writes too much the next one overwrites.
 template <int Bytes> PLEAT_INLINE void pack_whole_windows(int8_conv_windows const& t, unsigned char* to) {
+  index_t const vector = t.vectors.bytes, columns = t.vectors.columns, rows = t.s.kernel_h + 1, half = t.l.row / 2;
+  index_t const step = t.l.by_channels ? t.l.depth : t.l.depth / 2 * t.l.depth;  // two columns on
+  int const count = t.pieces.count;
+  index_t from[16], place[16];
+  for (int q = 0; q < count; ++q) from[q] = t.pieces.at[q].from, place[q] = t.pieces.at[q].to * t.l.depth;
+  auto const pack = [&](unsigned char const* at) {
+    for (int q = 0; q < count; ++q) __builtin_memcpy(to + place[q], at + from[q], Bytes);
+    to += vector;
+  };
   for (index_t p = 0; p < t.l.planes; ++p)
-    for (index_t u = 0; u <= t.s.kernel_h; ++u) {
-      unsigned char const* const row = t.image + p * t.l.plane + u * t.l.row;
-      for (index_t c = 0; c < t.vectors.columns; ++c, to += t.vectors.bytes) {
-        index_t const column = t.l.by_channels ? c : c / 2 * t.l.depth + c % 2;
-        unsigned char const* const at = row + column % 2 * (t.l.row / 2) + column / 2 * t.l.depth;
-        for (int q = 0; q < t.pieces.count; ++q)
-          __builtin_memcpy(to + t.pieces.at[q].to * t.l.depth, at + t.pieces.at[q].from, Bytes);
-      }
+    for (index_t u = 0; u < rows; ++u) {
+      unsigned char const* at = t.image + p * t.l.plane + u * t.l.row;
+      for (index_t c = 0; c + 2 <= columns; c += 2, at += step) pack(at), pack(at + half);
+      if (columns % 2 != 0) pack(at);
     }
 }
 #if defined(__x86_64__)

@@ -74,10 +74,7 @@ PLEAT_TARGET_AVX512 inline void int8_conv_store_vnni(int8_conv_tile const& t, in
     float* to = t.y + r * t.ldy;
     index_t left = t.columns;
     for (int v = 0; v < stride && left > 0; v += 16, left -= 16, to += 16) {
-      __m512i sum = _mm512_load_si512(sums + v);
-      if (t.pooled && stride == int8_conv_pixels)
-        for (int q = 16; q < 64; q += 16) sum = _mm512_maskz_max_epi32(0xffff, sum, _mm512_load_si512(sums + q));
-      __m512 const y = scales.finish(sum);
+      __m512 const y = scales.finish(_mm512_load_si512(sums + v));
       if (left >= 16) _mm512_storeu_ps(to, y);
       else _mm512_mask_storeu_ps(to, static_cast<__mmask16>((1u << left) - 1), y);
     }
@@ -107,8 +104,8 @@ PLEAT_TARGET_AVX2 inline void int8_conv_store_avx2(int8_conv_tile const& t, int 
   }
 }
 
-/// V vectors of 16 pixels.
-template <int R, int V, class Lazy = void>
+/// V vectors of 16 pixels; pooled, of the four of a window the largest.
+template <int R, int V, bool Pooled, class Lazy = void>
 PLEAT_TARGET_AVX512VNNI inline void int8_conv_tile_vnni(int8_conv_tile const& t) {
   __m512i acc[R][V];
 #pragma GCC unroll 8
@@ -130,7 +127,21 @@ PLEAT_TARGET_AVX512VNNI inline void int8_conv_tile_vnni(int8_conv_tile const& t)
       for (int v = 0; v < V; ++v) acc[r][v] = _mm512_dpbusd_epi32(acc[r][v], pixel[v], quad);
     }
   }
-  // Through memory: an index that is not constant would keep the sums there all the time, and so would maxima of them.
+  if constexpr (Pooled) {
+    alignas(64) std::int32_t largest[R][16];
+#pragma GCC unroll 8
+    for (int r = 0; r < R; ++r)
+#pragma GCC unroll 8
+      for (int v = 0; v < V; ++v) __asm__("" : "+v"(acc[r][v]));  // else g++ spills within the loop
+#pragma GCC unroll 8
+    for (int r = 0; r < R; ++r)
+      _mm512_store_si512(largest[r],
+                         _mm512_maskz_max_epi32(0xffff, _mm512_maskz_max_epi32(0xffff, acc[r][0], acc[r][1]),
+                                                _mm512_maskz_max_epi32(0xffff, acc[r][2], acc[r][3])));
+    int8_conv_store_vnni(t, R, 16, largest[0]);
+    return;
+  }
+  // Through memory: an index that is not constant would keep the sums there all the time.
   alignas(64) std::int32_t sums[R][16 * V];
 #pragma GCC unroll 8
   for (int r = 0; r < R; ++r)
@@ -170,13 +181,15 @@ template <int R, class Lazy = void> PLEAT_TARGET_AVX2 inline void int8_conv_tile
   int8_conv_store_avx2(t, R, sums[0]);
 }
 
-/// Heights 6, 4, 2, 1; all 64 pixels or the first 32.
+/// Heights 6, 4, 2, 1; all 64 pixels, the first 32, or 16 windows.
+template <int R, class Lazy = void>
+inline constexpr int8_conv_tile_function int8_conv_widths_vnni[3] = {&int8_conv_tile_vnni<R, 4, false, Lazy>,
+                                                                     &int8_conv_tile_vnni<R, 2, false, Lazy>,
+                                                                     &int8_conv_tile_vnni<R, 4, true, Lazy>};
 template <class Lazy = void>
-inline constexpr int8_conv_tile_function int8_conv_tiles_vnni[4][2] = {
-    {&int8_conv_tile_vnni<6, 4, Lazy>, &int8_conv_tile_vnni<6, 2, Lazy>},
-    {&int8_conv_tile_vnni<4, 4, Lazy>, &int8_conv_tile_vnni<4, 2, Lazy>},
-    {&int8_conv_tile_vnni<2, 4, Lazy>, &int8_conv_tile_vnni<2, 2, Lazy>},
-    {&int8_conv_tile_vnni<1, 4, Lazy>, &int8_conv_tile_vnni<1, 2, Lazy>}};
+inline constexpr int8_conv_tile_function const* int8_conv_tiles_vnni[4] = {
+    int8_conv_widths_vnni<6, Lazy>, int8_conv_widths_vnni<4, Lazy>, int8_conv_widths_vnni<2, Lazy>,
+    int8_conv_widths_vnni<1, Lazy>};
 template <class Lazy = void>
 inline constexpr int8_conv_tile_function int8_conv_tiles_avx2[4] = {
     &int8_conv_tile_avx2<6, Lazy>, &int8_conv_tile_avx2<4, Lazy>, &int8_conv_tile_avx2<2, Lazy>,
@@ -201,7 +214,7 @@ template <class Lazy = void> inline void int8_conv_rows(int8_conv_tile t, index_
   for (index_t r = 0; r < rows;) {
     int h = 0;
     while (heights[h] > rows - r) ++h;
-    if (vnni) int8_conv_tiles_vnni<Lazy>[h][t.pooled || t.columns > 32 ? 0 : 1](t);
+    if (vnni) int8_conv_tiles_vnni<Lazy>[h][t.pooled ? 2 : t.columns > 32 ? 0 : 1](t);
     else int8_conv_tiles_avx2<Lazy>[h](t);
     index_t const done = heights[h];
     r += done;

@@ -56,7 +56,7 @@ struct pixel_pieces {
 };
 
 /// Byte j of 16 bytes of `depth` lines side by side: to[depth·j + d] = lines[d·apart + j].
-PLEAT_LAZY inline void interleave_16(unsigned char const* lines, index_t apart, int depth, unsigned char* to) {
+PLEAT_INLINE void interleave_16(unsigned char const* lines, index_t apart, int depth, unsigned char* to) {
 #if defined(__x86_64__)  // SSE2, which every such processor has
   auto const load = [&](int d) { return _mm_loadu_si128(reinterpret_cast<__m128i const*>(lines + d * apart)); };
   auto const store = [&](int q, __m128i v) { _mm_storeu_si128(reinterpret_cast<__m128i*>(to) + q, v); };
@@ -80,42 +80,57 @@ PLEAT_LAZY inline void interleave_16(unsigned char const* lines, index_t apart, 
 /// One channel's weights in the layout's order: 4 bytes a group, zero beyond the last.
 template <class W>
 inline void order_int8_weights(conv2d_shape const& s, int8_conv_layout const& l, std::int8_t const* w, W* to) {
-  index_t const area = s.kernel_h * s.kernel_w;
+  constexpr int depth = 4 / sizeof(W);
+  index_t const area = s.kernel_h * s.kernel_w, kernel_w = s.kernel_w;
   if (l.by_channels) {
     for (index_t p = 0; p < l.planes; ++p)
-      for (index_t e = 0; e < area; ++e)
-        for (int j = 0; j < l.depth; ++j, ++to)
-          *to = p * l.depth + j < s.in_channels ? w[(p * l.depth + j) * area + e] : std::int8_t{0};
+      for (int d = 0; d < depth; ++d) {
+        W* const at = to + p * area * depth + d;
+        index_t const c = p * depth + d;
+        if (c < s.in_channels)
+          for (index_t e = 0; e < area; ++e) at[e * depth] = w[c * area + e];
+        else
+          for (index_t e = 0; e < area; ++e) at[e * depth] = 0;
+      }
   } else {
-    for (index_t r = 0; r < s.in_channels * s.kernel_h; ++r, w += s.kernel_w)
-      for (index_t v = 0; v < l.steps * l.depth; ++v, ++to) *to = v < s.kernel_w ? w[v] : std::int8_t{0};
+    for (index_t r = 0; r < s.in_channels * s.kernel_h; ++r, w += kernel_w)
+      for (index_t v = 0; v < l.steps * depth; ++v, ++to) *to = v < kernel_w ? w[v] : std::int8_t{0};
   }
 }
 
-/// An image in the layout; the rows above and below are there already. `lines`: depth · line(s) bytes that hold `zero`
-/// where there is padding. `split`: pixels of even columns first, then those of odd columns.
-PLEAT_LAZY inline void interleave_image(conv2d_shape const& s, int8_conv_layout const& l, std::int8_t const* x,
-                                        unsigned char zero, bool split, unsigned char* lines, unsigned char* to) {
-  index_t const line = l.line(s), padded = (s.width + 2 * s.padding_w + 15) / 16 * 16;
+/// to[i] = from[i] ^ flip.
+PLEAT_LAZY inline void copy_codes(std::int8_t const* from, index_t n, unsigned char flip, unsigned char* to) {
+  index_t i = 0;
+  for (; i + 16 <= n; i += 16) {
+    unsigned char some[16];
+    std::memcpy(some, from + i, 16);
+    for (unsigned char& c : some) c = static_cast<unsigned char>(c ^ flip);
+    std::memcpy(to + i, some, 16);
+  }
+  for (; i < n; ++i) to[i] = static_cast<unsigned char>(static_cast<unsigned char>(from[i]) ^ flip);
+}
+
+/// An image in the layout; the rows above and below are there already. `flat` has room for the image with the padding
+/// of its rows, which it holds already, and for what is read too much: pixels that nothing is multiplied with but zero.
+/// `split`: pixels of even columns first, then those of odd columns.
+template <int Depth>
+void interleave_image(conv2d_shape const& s, int8_conv_layout const& l, std::int8_t const* x, unsigned char zero,
+                      bool split, unsigned char* flat, unsigned char* to) {
+  index_t const width = s.width + 2 * s.padding_w, padded = (width + 15) / 16 * 16, half = l.row / 2;
+  if (s.padding_w == 0) copy_codes(x, s.in_channels * s.height * width, zero, flat);
+  else
+    for (index_t r = 0; r < s.in_channels * s.height; ++r)
+      copy_codes(x + r * s.width, s.width, zero, flat + r * width + s.padding_w);
+  index_t const apart = l.by_channels ? s.height * width : s.dilation_w, channels = l.by_channels ? Depth : 1;
   for (index_t p = 0; p < l.planes; ++p)
     for (index_t i = 0; i < s.height; ++i) {
-      for (int d = 0; d < (l.by_channels ? l.depth : 1); ++d) {
-        index_t const c = l.by_channels ? p * l.depth + d : p;
-        if (c >= s.in_channels) continue;  // multiplied by zero
-        unsigned char* const inside = lines + d * line + s.padding_w;
-        std::int8_t const* const from = x + (c * s.height + i) * s.width;
-        index_t j = 0;
-        for (; j + 16 <= s.width; j += 16)
-          for (int q = 0; q < 16; ++q)
-            inside[j + q] = static_cast<unsigned char>(static_cast<unsigned char>(from[j + q]) ^ zero);
-        for (; j < s.width; ++j) inside[j] = static_cast<unsigned char>(static_cast<unsigned char>(from[j]) ^ zero);
-      }
+      unsigned char const* const line = flat + (p * channels * s.height + i) * width;
       unsigned char* const row = to + p * l.plane + (i + s.padding_h) * l.row;
-      for (index_t j = 0; j < padded; j += 16) {
-        index_t const apart = l.by_channels ? line : s.dilation_w;
-        if (!split) interleave_16(lines + j, apart, l.depth, row + j * l.depth);
-        else split_16(lines + j, apart, l.depth, row + j / 2 * l.depth, row + l.row / 2 + j / 2 * l.depth);
-      }
+      if (split)
+        for (index_t j = 0; j < padded; j += 16)
+          split_16(line + j, apart, Depth, row + j / 2 * Depth, row + half + j / 2 * Depth);
+      else
+        for (index_t j = 0; j < padded; j += 16) interleave_16(line + j, apart, Depth, row + j * Depth);
     }
 }
 
@@ -180,18 +195,18 @@ PLEAT_LAZY inline void int8_conv_by_tiles(int8_conv_arguments const& g, int8_con
   index_t const group_bytes = int8_conv_pixels * l.depth, offset_bytes = whole(4 * l.groups);
   index_t const packed_bytes = whole((g.pooled ? vectors.all(s, l) : l.groups * group_bytes) + 64),
                 weight_bytes = whole(s.out_channels * row_bytes), sum_bytes = whole(4 * s.out_channels),
-                line_bytes = whole(l.depth * l.line(s)), image_bytes = whole(l.planes * l.plane + 128);
+                flat_bytes = whole(l.flat(s)), image_bytes = whole(l.planes * l.plane + 128);
   struct tiles_scratch {};
   auto* const packed = static_cast<unsigned char*>(scratch<tiles_scratch>(
-      static_cast<std::size_t>(packed_bytes + weight_bytes + sum_bytes + offset_bytes + line_bytes + image_bytes)));
+      static_cast<std::size_t>(packed_bytes + weight_bytes + sum_bytes + offset_bytes + flat_bytes + image_bytes)));
   unsigned char* const weights = packed + packed_bytes;
   auto* const weight_sums = reinterpret_cast<std::int32_t*>(weights + weight_bytes);
   auto* const offset = reinterpret_cast<std::int32_t*>(weights + weight_bytes + sum_bytes);
-  unsigned char* const lines = weights + weight_bytes + sum_bytes + offset_bytes;
+  unsigned char* const flat = weights + weight_bytes + sum_bytes + offset_bytes;
   for (index_t q = 0; q < l.groups; ++q)
     offset[q] = static_cast<std::int32_t>(g.pooled ? vectors.offset(s, l, q) : q * group_bytes);
-  unsigned char* const image = lines + line_bytes;
-  std::memset(lines, zero, static_cast<std::size_t>(line_bytes + image_bytes));
+  unsigned char* const image = flat + flat_bytes;
+  std::memset(flat, zero, static_cast<std::size_t>(flat_bytes + image_bytes));
   for (index_t o = 0; o < s.out_channels; ++o) {
     weight_sums[o] = vnni ? int8_sum(g.w + o * k, k) : 0;
     if (vnni) order_int8_weights(s, l, g.w + o * k, reinterpret_cast<std::int8_t*>(weights + o * row_bytes));
@@ -200,8 +215,11 @@ PLEAT_LAZY inline void int8_conv_by_tiles(int8_conv_arguments const& g, int8_con
   index_t loaded = -1;
   for (index_t unit = first; unit < last; ++unit) {
     index_t const n = unit / blocks, at = unit % blocks * together;
-    if (n != loaded) interleave_image(s, l, g.x + n * s.in_channels * s.height * s.width, zero, g.pooled, lines, image);
-    loaded = n;
+    if (n != loaded) {
+      auto* const interleave = vnni ? &interleave_image<4> : &interleave_image<2>;
+      interleave(s, l, g.x + n * s.in_channels * s.height * s.width, zero, g.pooled, flat, image);
+      loaded = n;
+    }
     if (g.pooled) {
       window_pieces const pieces(s, l, at);
       pack_windows({s, l, vectors, pieces, image}, packed);
