@@ -1,4 +1,4 @@
 # SPDX-FileCopyrightText: 2026 The pleat authors
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-add_test(NAME examples/own_form COMMAND own_form)
+add_test(NAME examples/own_form COMMAND own_form ${CMAKE_CURRENT_BINARY_DIR}/own_form.safetensors)
 set_tests_properties(examples/own_form PROPERTIES TIMEOUT 120 LABELS examples ENVIRONMENT "${pleat_test_environment};OMP_NUM_THREADS=1")

@@ -46,14 +46,14 @@ template <class T> struct sign_codec {
                     T* y, pleat::compute::epilogue<T> const& after) {
     auto const w = pleat::tensor<T, Space>::allocate(c, shape);
     decode(c, shape, s, w.data());
-    codec::detail::apply_dense(c, shape, static_cast<T const*>(w.data()), m, x, y, after);
+    codec::dense<T>::apply(c, shape, {w.data()}, m, x, y, after);
   }
   template <class Space>
   static void apply_transposed(pleat::context<Space>& c, extents const& shape, storage<Space> const& s, index_t m,
                                T const* dy, T* dx, T const* mask) {
     auto const w = pleat::tensor<T, Space>::allocate(c, shape);
     decode(c, shape, s, w.data());
-    codec::detail::apply_dense_transposed(c, shape, static_cast<T const*>(w.data()), m, dy, dx, mask);
+    codec::dense<T>::apply_transposed(c, shape, {w.data()}, m, dy, dx, mask);
   }
   template <class Space> static index_t bytes(extents const& shape, storage<Space> const&) {
     return shape.size() + static_cast<index_t>(sizeof(T));

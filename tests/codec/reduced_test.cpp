@@ -3,6 +3,7 @@
 #include <pleat/compute/instances.hpp>  // first: kernels and forms are those of pleat::kernels
 
 #include <pleat/codec/reduced.hpp>
+#include <pleat/codec/scalar_quantized.hpp>
 
 #include <catch2/catch_template_test_macros.hpp>
 #include <catch2/catch_test_macros.hpp>
@@ -11,6 +12,8 @@
 
 #include <codec/codec_support.hpp>
 
+#include <algorithm>
+#include <cmath>
 #include <limits>
 
 namespace {
@@ -19,6 +22,18 @@ using namespace codec_test;
 namespace codec = pleat::codec;
 using Catch::Matchers::ContainsSubstring;
 using Catch::Matchers::MessageMatches;
+
+/// A quantizer of one's own: steps of 1/32, and a code that stands for NaN, as floats of eight bits have one.
+struct mine {
+  static constexpr std::string_view name = "mine";
+  using code = std::int8_t;
+  static code encode(float w) { return static_cast<code>(std::lround(std::clamp(w * 32, -128.0f, 127.0f))); }
+  PLEAT_INLINE static float decode(code c) {
+    return c == 127 ? std::numeric_limits<float>::quiet_NaN() : static_cast<float>(c) / 32;
+  }
+  static double bound(float w) { return std::max(1.0 / 64, std::fabs(static_cast<double>(w)) - 126.0 / 32); }
+};
+using scalar = codec::scalar_quantized<float, mine>;
 
 TEMPLATE_TEST_CASE("sixteen bits: errors stay within the unit roundoff; a second encoding changes nothing", "",
                    codec::bf16<float>, codec::f16<float>) {
@@ -76,7 +91,7 @@ TEMPLATE_TEST_CASE("sixteen bits: the bound holds for all zeros, for constants, 
 }
 
 TEMPLATE_TEST_CASE("products are those of the dense form with the rounded numbers, bit for bit", "", codec::bf16<float>,
-                   codec::f16<float>) {
+                   codec::f16<float>, scalar) {
   auto c = make_context();
   extents const shape{70, 133};
   encoded<TestType> const w(c, shape, numbers(shape.size(), 2));
@@ -103,6 +118,42 @@ TEMPLATE_TEST_CASE("products are those of the dense form with the rounded number
                                                                      x.data(),       z.data(), after};
   for (index_t j = 0; j < 70; ++j) dot(j);
   CHECK(y == z);
+}
+
+TEST_CASE("a quantizer of one's own: codes in a file of their type, cut anywhere, never believed unseen") {
+  auto c = make_context();
+  extents const shape{9, 14};
+  auto const values = numbers(126, 6);
+  encoded<scalar> const w(c, shape, values);
+  check_files_and_slices<scalar>(c, w);
+  auto parts = scalar::to_file(c, shape, w.storage);
+  REQUIRE(parts.size() == 1);
+  CHECK(parts[0].type == pleat::dtype::i8);
+  CHECK(parts[0].shape == shape);
+  auto const decoded = w.decode(c);
+  for (std::size_t i = 0; i < 126; ++i) REQUIRE(decoded[i] == static_cast<float>(std::lround(32 * values[i])) / 32);
+  auto const measured = codec::measure_error(values, decoded);
+  auto const predicted = scalar::predict(c, shape, std::span<float const>(values), w.storage);
+  CHECK(measured.max <= predicted.max);
+  CHECK(measured.frobenius <= predicted.frobenius);
+  CHECK(predicted.max == 1.0 / 64);
+  pleat::index_box columns(shape);
+  columns[1] = {3, 8};
+  auto const part = scalar::slice(c, shape, w.storage, columns);
+  std::vector<float> some(45);
+  scalar::decode(c, extents{9, 5}, part, some.data());
+  for (std::size_t i = 0; i < 45; ++i) REQUIRE(some[i] == decoded[i / 5 * 14 + 3 + i % 5]);
+
+  parts[0].bytes[20] = std::byte{127};
+  encoded<scalar> back(shape);
+  CHECK_THROWS_MATCHES(
+      scalar::from_file(c, shape, parts, back.storage), pleat::error,
+      MessageMatches(ContainsSubstring("codec::mine::from_file") && ContainsSubstring("NaN or infinite")));
+  auto large = values;
+  large[18] = 5;
+  CHECK_THROWS_MATCHES(scalar::encode(c, shape, large.data(), back.storage), pleat::error,
+                       MessageMatches(ContainsSubstring("row 1, column 4 is 5, above the largest number") &&
+                                      ContainsSubstring("choose a wider code")));
 }
 
 TEST_CASE("sixteen bits: files and refusals") {

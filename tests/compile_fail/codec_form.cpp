@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 // What the form concept and form sets say when they are misused.
 #include <pleat/codec/masked.hpp>
+#include <pleat/codec/scalar_quantized.hpp>
 #include <pleat/nn/linear.hpp>
 
 namespace codec = pleat::codec;
@@ -30,8 +31,28 @@ struct incomplete {
 #ifndef WRONG_6
   static pleat::index_t bytes(pleat::extents const&, auto const&) { return 0; }
 #endif
+#ifndef WRONG_10
+  static void apply(auto&, auto const&, auto const&, pleat::index_t, float const*, float*, auto const&) {}
+#endif
+  static void apply_transposed(auto&, auto const&, auto const&, pleat::index_t, float const*, float*, float const*) {}
 };
-inline void right() { codec::demand_form<incomplete, space>(); }
+inline pleat::nn::linear<codec::forms<codec::dense<float>, incomplete>, space> right("fc", 2, 2);
+/// A scalar quantizer that lacks members.
+struct quantizer {
+  static constexpr std::string_view name = "mine";
+#ifndef WRONG_11
+  using code = std::int8_t;
+#endif
+#ifndef WRONG_12
+  static std::int8_t encode(float w) { return w > 0; }
+#else
+  static int encode(float w) { return w > 0; }
+#endif
+#ifndef WRONG_13
+  static float decode(std::int8_t c) { return c; }
+#endif
+};
+using right_quantized = codec::scalar_quantized<float, quantizer>;
 
 #if defined(WRONG_1)
 // expect: a form needs 'using value_type = T'
@@ -55,4 +76,12 @@ inline constexpr int size = wrong::size;
 #elif defined(WRONG_9)
 // expect: this form is not a member of the weight's set
 inline int wrong() { return codec::forms<codec::dense<float>>::index_of<codec::masked<float>>(); }
+#elif defined(WRONG_10)
+// expect: a form needs static 'apply
+#elif defined(WRONG_11)
+// expect: a scalar quantizer needs 'using code
+#elif defined(WRONG_12)
+// expect: a scalar quantizer needs 'static code encode(float)'
+#elif defined(WRONG_13)
+// expect: a scalar quantizer needs 'static float decode(code)'
 #endif

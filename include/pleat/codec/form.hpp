@@ -46,12 +46,15 @@
 
 #include <pleat/base/context.hpp>
 #include <pleat/codec/file_tensor.hpp>
+#include <pleat/compute/detail/gemm_arguments.hpp>
 #include <pleat/tensor/dtype.hpp>
 #include <pleat/tensor/extents.hpp>
 
 namespace pleat::codec {
 
 namespace detail {
+template <class F>
+concept has_value_type = requires { typename F::value_type; };
 template <class F, class Space>
 concept has_storage = requires { typename F::template storage<Space>; };
 template <class F>
@@ -68,6 +71,13 @@ concept has_codec =
       F::decode(c, e, cs, out);
     };
 template <class F, class Space>
+concept has_products =
+    requires(context<Space>& c, extents const& e, typename F::value_type const* in, typename F::value_type* out,
+             typename F::template storage<Space> const& s, compute::epilogue<typename F::value_type> const& after) {
+      F::apply(c, e, s, index_t{}, in, out, after);
+      F::apply_transposed(c, e, s, index_t{}, in, out, in);
+    };
+template <class F, class Space>
 concept has_bytes = requires(extents const& e, typename F::template storage<Space> const& s) {
   { F::bytes(e, s) } -> std::convertible_to<index_t>;
 };
@@ -75,9 +85,8 @@ concept has_bytes = requires(extents const& e, typename F::template storage<Spac
 
 /// Says in words what a form lacks (law 1).
 template <class F, class Space = Kokkos::DefaultExecutionSpace> constexpr void demand_form() {
-  static_assert(
-      requires { typename F::value_type; },
-      "pleat: a form needs 'using value_type = T': the type of the activations it multiplies with");
+  static_assert(detail::has_value_type<F>,
+                "pleat: a form needs 'using value_type = T': the type of the activations it multiplies with");
   static_assert(detail::has_name<F>,
                 "pleat: a form needs 'static constexpr std::string_view name': what files and reports call it");
   static_assert(detail::has_trainable<F>,
@@ -87,12 +96,18 @@ template <class F, class Space = Kokkos::DefaultExecutionSpace> constexpr void d
   static_assert(detail::has_codec<F, Space>,
                 "pleat: a form needs static 'encode(context&, shape, T const* values, storage&)' and 'decode(context&, "
                 "shape, storage const&, T* out)'");
+  static_assert(detail::has_products<F, Space>,
+                "pleat: a form needs static 'apply(context&, shape, storage const&, m, x, y, epilogue)' and "
+                "'apply_transposed(context&, shape, storage const&, m, dy, dx, mask)': what is stored runs as it is "
+                "stored (law 9)");
   static_assert(detail::has_bytes<F, Space>,
                 "pleat: a form needs static 'bytes(shape, storage const&)' that returns the stored bytes");
 }
 
 /// A closed set of forms, named in a weight's type; which member a weight uses is a run-time value.
 template <class First, class... Rest> struct forms {
+  static_assert((detail::has_value_type<First> && ... && detail::has_value_type<Rest>),
+                "pleat: a form needs 'using value_type = T': the type of the activations it multiplies with");
   using value_type = typename First::value_type;
   static_assert((std::is_same_v<value_type, typename Rest::value_type> && ...),
                 "pleat: the forms of one set multiply with one value_type");
@@ -134,6 +149,11 @@ template <class First, class... Rest> struct forms {
 template <class F> struct form_tag {
   using type = F;
 };
+
+/// Says in words what a member of a set lacks.
+template <class Space, class... F> constexpr void demand_forms(form_tag<forms<F...>>) {
+  (demand_form<F, Space>(), ...);
+}
 
 /// Calls f(form_tag<F>{}) for member `index` of the set. With one member there is no dispatch.
 template <class Forms, class F, int At = 0> decltype(auto) visit_form(int index, F&& f) {

@@ -43,6 +43,7 @@ concept may_round_inputs = requires(typename F::template storage<Space> const& s
 
 /// A weight whose numbers are stored in one member of the set `Forms`, chosen at run time.
 template <class Forms, class Space> class weight : public any_weight<typename Forms::value_type, Space> {
+  static_assert((codec::demand_forms<Space>(codec::form_tag<Forms>{}), true));
   using base = any_weight<typename Forms::value_type, Space>;
 
  public:

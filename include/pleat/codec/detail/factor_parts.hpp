@@ -21,6 +21,7 @@ struct plain_factor_logic : one_tensor_logic<plain_factor_logic, float> {
   static constexpr std::string_view name = "dense";
   struct options {};
 
+  [[nodiscard]] static float number(float code) { return code; }
   static std::vector<file_tensor> encode(extents const& shape, std::span<float const> values, options const&) {
     demand_finite(name, shape, values);
     return {part_of("", shape, std::vector<float>(values.begin(), values.end()))};

@@ -5,8 +5,10 @@
 /// Needs no Kokkos.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <cstdio>
 #include <cstring>
 #include <span>
 #include <string>
@@ -33,6 +35,18 @@ PLEAT_ONCE [[noreturn]] inline void refuse_element(std::string_view form, extent
               "the element in row " + std::to_string(at / columns) + ", column " + std::to_string(at % columns) +
                   " is " + std::to_string(value),
               "Train again with a lower learning rate"};
+}
+
+/// \throws error that names the element at `at`, for which the form's numbers are too short
+PLEAT_ONCE [[noreturn]] inline void refuse_overflow(std::string_view form, extents const& shape, index_t at,
+                                                    float value, char const* what_to_do) {
+  index_t const columns = std::max<index_t>(columns_of(shape), 1);
+  char found[32];
+  std::snprintf(found, sizeof found, "%g", static_cast<double>(value));
+  throw error{call_of(form, "encode"),
+              "the element in row " + std::to_string(at / columns) + ", column " + std::to_string(at % columns) +
+                  " is " + std::string(found) + ", above the largest number of this type",
+              what_to_do};
 }
 
 /// The largest bits of a magnitude among n values: at least 0x7f800000 if one is NaN or infinite.

@@ -14,14 +14,13 @@
 
 namespace pleat::codec::detail {
 
-/// All but the encoder and the view {values, columns} of `Logic`, whose numbers are of type E.
+/// All but the encoder, the view {values, columns} and `float number(E)` of `Logic`, whose codes are of type E.
 template <class Logic, class E> struct one_tensor_logic {
   static void check(extents const& shape, std::span<file_tensor const> parts) {
     auto const call = call_of(Logic::name, "from_file");
     demand_only(call.c_str(), parts, {""});
     for (E const v : values_of<E>(demand_part(call.c_str(), parts, "", dtype_of<E>, shape).bytes))
-      if (!std::isfinite(static_cast<float>(v)))
-        throw error{call, "a stored number is NaN or infinite", remedy::copy_again};
+      if (!std::isfinite(Logic::number(v))) throw error{call, "a stored number is NaN or infinite", remedy::copy_again};
   }
   template <class Parts> static auto open(extents const& shape, Parts const& p) {
     return typename Logic::view{p.template find<E>(""), columns_of(shape)};

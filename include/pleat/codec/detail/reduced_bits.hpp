@@ -4,8 +4,6 @@
 /// Sixteen bits per number: bfloat16 and IEEE half. Needs no Kokkos.
 #pragma once
 
-#include <cstdio>
-
 #include <pleat/codec/detail/narrow_row.hpp>
 #include <pleat/codec/detail/one_tensor.hpp>
 #include <pleat/codec/detail/turn_reduced.hpp>
@@ -19,6 +17,7 @@ template <class E> struct reduced_logic : one_tensor_logic<reduced_logic<E>, E> 
   static constexpr std::string_view name = is_half ? "f16" : "bf16";
   struct options {};
 
+  [[nodiscard]] static float number(E code) { return static_cast<float>(code); }
   /// The only part of the image.
   [[nodiscard]] static file_tensor image(extents const& shape) { return {"", dtype_of<E>, shape, {}}; }
   /// All numbers to `out` (2 · size bytes). \throws error for NaN, infinity, and a value that rounds to infinity
@@ -78,14 +77,9 @@ template <class E> struct reduced_logic : one_tensor_logic<reduced_logic<E>, E> 
     demand_finite(name, shape, values);
     std::size_t i = 0;
     while (std::isfinite(static_cast<float>(E(values[i])))) ++i;
-    char found[32];
-    std::snprintf(found, sizeof found, "%g", static_cast<double>(values[i]));
-    throw error{call_of(name, "encode"),
-                "the element in row " + std::to_string(static_cast<index_t>(i) / columns_of(shape)) + ", column " +
-                    std::to_string(static_cast<index_t>(i) % columns_of(shape)) + " is " + std::string(found) +
-                    ", above the largest number of this type",
-                name == std::string_view("f16") ? "Choose bf16, which has the exponents of float"
-                                                : "Train again with a lower learning rate"};
+    refuse_overflow(
+        name, shape, static_cast<index_t>(i), values[i],
+        is_half ? "Choose bf16, which has the exponents of float" : "Train again with a lower learning rate");
   }
 };
 
