@@ -29,8 +29,8 @@ PLEAT_LAZY [[nodiscard]] inline bool int8_conv_pools(conv2d_shape const& s) {
 }
 
 /// As interleave_16, the even pixels and the odd ones apart.
-PLEAT_INLINE void split_16(unsigned char const* lines, index_t apart, int depth, unsigned char* even,
-                           unsigned char* odd) {
+PLEAT_LAZY [[gnu::always_inline]] inline void split_16(unsigned char const* lines, index_t apart, int depth,
+                                                       unsigned char* even, unsigned char* odd) {
 #if defined(__x86_64__)  // SSE2
   auto const load = [&](int d) { return _mm_loadu_si128(reinterpret_cast<__m128i const*>(lines + d * apart)); };
   auto const store = [](unsigned char* to, __m128i v) { _mm_storeu_si128(reinterpret_cast<__m128i*>(to), v); };

@@ -56,7 +56,8 @@ struct pixel_pieces {
 };
 
 /// Byte j of 16 bytes of `depth` lines side by side: to[depth·j + d] = lines[d·apart + j].
-PLEAT_INLINE void interleave_16(unsigned char const* lines, index_t apart, int depth, unsigned char* to) {
+PLEAT_LAZY [[gnu::always_inline]] inline void interleave_16(unsigned char const* lines, index_t apart, int depth,
+                                                            unsigned char* to) {
 #if defined(__x86_64__)  // SSE2, which every such processor has
   auto const load = [&](int d) { return _mm_loadu_si128(reinterpret_cast<__m128i const*>(lines + d * apart)); };
   auto const store = [&](int q, __m128i v) { _mm_storeu_si128(reinterpret_cast<__m128i*>(to) + q, v); };
