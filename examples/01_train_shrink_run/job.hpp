@@ -70,8 +70,9 @@ void explain_step(pl::parallel::model<Net>& model, pl::io::dataset const& data, 
 
 // The text of the tutorial.
 // [train_shrink_run]
-template <class Net> void train_shrink_run(Net net, std::string const& network, options const& o, pl::world& world) {
-  auto const data = read_data(o);
+template <class Net>
+void train_shrink_run(Net net, std::string const& network, pl::io::split const& data, options const& o,
+                      pl::world& world) {
   auto const plan = pl::plan::search(net, world,
                                      {.global_batch = o.batch,
                                       .deterministic = o.deterministic,
@@ -102,8 +103,8 @@ template <class Net> void train_shrink_run(Net net, std::string const& network, 
 }
 
 // Training alone, for comparing runs.
-template <class Net> void train_only(Net net, std::string const& network, options const& o, pl::world& world) {
-  auto const data = read_data(o);
+template <class Net>
+void train_only(Net net, std::string const& network, pl::io::split const& data, options const& o, pl::world& world) {
   auto const plan = pl::plan::search(net, world,
                                      {.global_batch = o.batch,
                                       .deterministic = o.deterministic,
@@ -119,8 +120,7 @@ template <class Net> void train_only(Net net, std::string const& network, option
 
 // Loads a file in a network whose weights may be in any form, and runs it as it is stored. On numbers that are shifted
 // or scaled in another way than those it was trained on, every answer would be wrong without a word.
-template <class Net> void evaluate(Net net, options const& o, pl::world& world) {
-  auto const data = read_data(o);
+template <class Net> void evaluate(Net net, pl::io::split const& data, options const& o, pl::world& world) {
   auto model = pl::parallel::build(net, pl::plan::search(net, world), world);
   if (auto const said = pl::run::load(model, o.evaluate).input;
       said && (said->mean != data.test.mean || said->scale != data.test.scale))
@@ -139,8 +139,9 @@ template <class Net> void evaluate(Net net, options const& o, pl::world& world) 
 
 // `dense` is the network that is trained, `stored` the same with weights in any form that a file may hold.
 template <class Dense, class Stored>
-void run_job(Dense dense, Stored stored, std::string const& network, options const& o, pl::world& world) {
-  if (!o.evaluate.empty()) evaluate(std::move(stored), o, world);
-  else if (o.train_only) train_only(std::move(dense), network, o, world);
-  else train_shrink_run(std::move(dense), network, o, world);
+void run_job(Dense dense, Stored stored, std::string const& network, pl::io::split const& data, options const& o,
+             pl::world& world) {
+  if (!o.evaluate.empty()) evaluate(std::move(stored), data, o, world);
+  else if (o.train_only) train_only(std::move(dense), network, data, o, world);
+  else train_shrink_run(std::move(dense), network, data, o, world);
 }

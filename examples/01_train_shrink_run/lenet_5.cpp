@@ -3,7 +3,7 @@
 #include "job.hpp"
 #include "networks.hpp"
 
-void run_lenet_5(std::string const& network, options const& o, pl::world& world) {
-  auto const sample = read_data(o).test.sample;
-  run_job(lenet_5<networks::dense>(sample), lenet_5<networks::stored>(sample), network, o, world);
+void run_lenet_5(std::string const& network, pl::io::split const& data, options const& o, pl::world& world) {
+  auto const& sample = data.test.sample;
+  run_job(lenet_5<networks::dense>(sample), lenet_5<networks::stored>(sample), network, data, o, world);
 }

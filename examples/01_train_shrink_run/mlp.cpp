@@ -26,9 +26,9 @@ std::vector<pl::index_t> widths_of(std::string const& text, pl::index_t inputs) 
   return widths;
 }
 
-void run_mlp(std::string const& network, options const& o, pl::world& world) {
-  auto const sample = read_data(o).test.sample;
+void run_mlp(std::string const& network, pl::io::split const& data, options const& o, pl::world& world) {
+  auto const& sample = data.test.sample;
   auto const widths = widths_of(
       network == "lenet-300-100" ? "mlp:" + std::to_string(sample.size()) + "-300-100-10" : network, sample.size());
-  run_job(mlp<networks::dense>(widths), mlp<networks::stored>(widths), network, o, world);
+  run_job(mlp<networks::dense>(widths), mlp<networks::stored>(widths), network, data, o, world);
 }

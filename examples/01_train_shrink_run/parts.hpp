@@ -12,12 +12,12 @@
 
 namespace pl = pleat;
 
-pl::io::split read_data(options const& o);
+pl::io::split read_data(options const& o);  // the main program reads it, once, and hands it on
 
 // Runs the job that the options ask for, on the network that they name; one source file for each, so that they compile
 // side by side.
-void run_mlp(std::string const& network, options const& o, pl::world& world);
-void run_lenet_5(std::string const& network, options const& o, pl::world& world);
+void run_mlp(std::string const& network, pl::io::split const& data, options const& o, pl::world& world);
+void run_lenet_5(std::string const& network, pl::io::split const& data, options const& o, pl::world& world);
 
 // Every figure as JSON, into --json FILE and --out DIR/report.json.
 void write_figures(std::string const& network, pl::run::fit_report const& trained,

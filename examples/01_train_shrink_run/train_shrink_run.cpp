@@ -27,8 +27,9 @@ int main(int argc, char** argv) {
                                                  "Leave out --model: the file says it"};
                                network = said;
                              }
-                           if (network == "lenet-5") run_lenet_5(network, o, world);
-                           else run_mlp(network, o, world);
+                           auto const data = read_data(o);
+                           if (network == "lenet-5") run_lenet_5(network, data, o, world);
+                           else run_mlp(network, data, o, world);
                          },
                          {.thread_ranks = o.thread_ranks, .threads = o.threads});
 }
