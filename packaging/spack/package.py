@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The pleat authors
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-"""Spack package of pleat. In a Spack repository: packages/pleat/package.py; see docs/packaging.md."""
+"""Spack package of pleat. For `spack dev-build`; see docs/packaging.md."""
 from spack_repo.builtin.build_systems.cmake import CMakePackage
 from spack_repo.builtin.build_systems.cuda import CudaPackage
 
@@ -12,8 +12,8 @@ class Pleat(CMakePackage, CudaPackage):
 
     license("Apache-2.0 WITH LLVM-exception")
 
+    # Nothing to fetch it from yet: `spack dev-build pleat@0.1.0` in the tree. A release adds url= and sha256=.
     version("0.1.0")
-    version("main", branch="main")
 
     variant("mpi", default=True, description="Ranks as MPI processes")
     variant("openmp", default=True, description="Kokkos with OpenMP")

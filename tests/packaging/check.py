@@ -97,6 +97,14 @@ for argument in arguments:
     name = argument[2:].split("=")[0]
     demand(name in options, f"spack: CMakeLists.txt has no option {name}")
 demand(any(d == "version" and a[0] == version for d, a, _ in record), f"spack has no version {version}")
+# Spack fetches a version from `url` with a checksum, or from `git`, of the version or of the package. Without any of them the page has to
+# say what can be done instead, and may not promise an installation.
+page = (source / "docs/packaging.md").read_text()
+fetched = any(getattr(module.Pleat, where, None) for where in ("url", "git"))
+for a, k in [(a, k) for d, a, k in record if d == "version"]:
+    if not (k.get("git") or (k.get("sha256") and (k.get("url") or fetched)) or (fetched and {"branch", "commit", "tag"} & set(k))):
+        demand(f"spack dev-build pleat@{a[0]}" in page, f"spack: version {a[0]} has no source, and docs/packaging.md does not say dev-build")
+        demand(not re.search(r"^spack install pleat", page, re.M), f"docs/packaging.md installs pleat, whose version {a[0]} has no source")
 demand(any(d == "depends_on" and a[0].startswith("kokkos@4.7:5") for d, a, _ in record), "spack: Kokkos must be bounded, 4.7 up to 5")
 
 for words in wrong:
