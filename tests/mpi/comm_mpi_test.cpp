@@ -259,6 +259,27 @@ TEST_CASE("mpi: no communicator, no transport") {
   CHECK(contains(what_of([] { (void)comm::mpi::borrow(MPI_COMM_NULL); }), "MPI_COMM_NULL"));
 }
 
+TEST_CASE("mpi: a borrowed communicator whose owner freed it says so, and ends quietly") {
+  MPI_Comm user = MPI_COMM_NULL;
+  MPI_Comm_dup(MPI_COMM_WORLD, &user);
+  comm::communicator early(comm::mpi::borrow(user));
+  { comm::communicator const gone(comm::mpi::borrow(user)); }  // forgets it before its owner does
+  comm::communicator late(comm::mpi::borrow(user));
+  COLLECTIVE_CHECK(early.all_reduce_value(1) == early.size());
+  MPI_Comm_free(&user);
+  for (auto* c : {&early, &late}) {
+    float x = 1;
+    char const* const words = "its owner freed this communicator, which was borrowed. Make a new communicator";
+    CHECK(contains(what_of([&] { (void)c->all_reduce_value(1); }), words));
+    CHECK(contains(what_of([&] { c->barrier(); }), words));
+    CHECK(contains(what_of([&] { c->send(std::span<float const>(&x, 1), 0, 3); }), words));
+    CHECK(contains(what_of([&] { c->iall_reduce(std::span(&x, 1)).wait(); }), words));
+    CHECK(contains(what_of([&] { (void)c->split(0, 0); }), words));
+    CHECK(contains(what_of([&] { c->set_timeout(1); }), words));
+    CHECK(what_of([&] { c->progress(); }) == "no error");
+  }
+}
+
 TEST_CASE("mpi: a borrowed communicator keeps its error handler, a duplicate has its own") {
   MPI_Comm user = MPI_COMM_NULL;
   MPI_Comm_dup(MPI_COMM_WORLD, &user);

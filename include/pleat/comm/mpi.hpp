@@ -47,7 +47,8 @@ class mpi : public detail::named_calls<mpi> {
   }
   PLEAT_LAZY [[nodiscard]] static mpi duplicate(MPI_Comm of) { return duplicate(of, options{}); }
 
-  /// The user's own communicator, as it is: not freed, error handler untouched, traffic shared with the user's.
+  /// The user's own communicator, as it is: not freed, error handler untouched, traffic shared with the user's. Once its
+  /// owner frees it, every call throws error.
   PLEAT_ONCE [[nodiscard]] inline static mpi borrow(MPI_Comm of, options o) {
     demand_running("comm::mpi::borrow", of);
     return mpi(std::make_shared<detail::mpi_core>(of, false, o.max_count));
@@ -71,6 +72,7 @@ class mpi : public detail::named_calls<mpi> {
   PLEAT_LAZY void set_timeout(double seconds) { core_->set_timeout(seconds); }
 
   PLEAT_ONCE [[nodiscard]] inline std::unique_ptr<mpi> split(int color, int key) {
+    core_->demand_not_freed("split");
     MPI_Comm part = MPI_COMM_NULL;
     core_->check(MPI_Comm_split(core_->comm, color < 0 ? MPI_UNDEFINED : color, key, &part), "split");
     if (part == MPI_COMM_NULL) return nullptr;

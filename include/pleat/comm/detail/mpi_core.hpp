@@ -31,6 +31,7 @@ template <class = void> class mpi_core_of : public std::enable_shared_from_this<
   inline mpi_core_of(MPI_Comm c, bool owned, index_t max_count) : comm(c), owned(owned), max_count(max_count) {
     check(MPI_Comm_rank(comm, &rank), "MPI_Comm_rank");
     check(MPI_Comm_size(comm, &size), "MPI_Comm_size");
+    if (!owned) watch_owner();
   }
   mpi_core_of(mpi_core_of const&) = delete;
   mpi_core_of& operator=(mpi_core_of const&) = delete;
@@ -38,6 +39,7 @@ template <class = void> class mpi_core_of : public std::enable_shared_from_this<
     if (mpi_is_over()) return;  // freeing now would abort the job
     tables_.free();
     if (owned) MPI_Comm_free(&comm);
+    else forget_owner();
   }
 
   void check(int code, char const* what) const {
@@ -116,19 +118,26 @@ template <class = void> class mpi_core_of : public std::enable_shared_from_this<
 
   /// Negative: waits for ever.
   inline void set_timeout(double limit) {
+    demand_not_freed("set_timeout");
     if (limit >= 0 && !arrivals) arrivals = std::make_unique<mpi_arrivals>(comm);
     seconds = limit;
     watched_ = seconds >= 0 || !broken.empty();
   }
 
   void progress() {
+    if (comm == MPI_COMM_NULL) return;
     for (auto* o : operations.active()) o->poll();
     if (arrivals) arrivals->drain();
     int flag = 0;
     if (operations.active().empty()) MPI_Iprobe(MPI_ANY_SOURCE, MPI_ANY_TAG, comm, &flag, MPI_STATUS_IGNORE);
   }
 
-  MPI_Comm comm;
+  /// \throws error if the owner of this borrowed communicator freed it
+  void demand_not_freed(char const* what) const {
+    if (comm == MPI_COMM_NULL) throw error{what, broken, "Make a new communicator, or end the program", rank};
+  }
+
+  MPI_Comm comm;  // null once the owner of a borrowed one freed it
   bool owned;
   index_t max_count;
   int rank = 0, size = 1;
@@ -139,6 +148,24 @@ template <class = void> class mpi_core_of : public std::enable_shared_from_this<
 
  private:
   static constexpr int exchange_tag = library_tags - 1;
+
+  /// MPI tells attributes when their communicator is freed; whoever uses it later reads memory that is no more.
+  void watch_owner() {
+    check(MPI_Comm_create_keyval(MPI_COMM_NULL_COPY_FN, &mpi_core_of::freed, &owner_, nullptr),
+          "MPI_Comm_create_keyval");
+    check(MPI_Comm_set_attr(comm, owner_, this), "MPI_Comm_set_attr");
+  }
+  void forget_owner() {
+    if (comm != MPI_COMM_NULL) MPI_Comm_delete_attr(comm, owner_);
+    MPI_Comm_free_keyval(&owner_);
+  }
+  static int freed(MPI_Comm, int, void* core, void*) {
+    auto& c = *static_cast<mpi_core_of*>(core);
+    c.comm = MPI_COMM_NULL;
+    c.broken = "its owner freed this communicator, which was borrowed";
+    c.watched_ = true;  // every call goes through a request, which says so
+    return MPI_SUCCESS;
+  }
 
   [[nodiscard]] bool fits(call const& c) const noexcept {
     switch (c.kind) {
@@ -429,6 +456,7 @@ template <class = void> class mpi_core_of : public std::enable_shared_from_this<
         rank};
   }
 
+  int owner_ = MPI_KEYVAL_INVALID;  // of a borrowed communicator
   bool watched_ = false;  // there is a time-out, or something is broken: calls go through requests, which look after it
   mpi_tables tables_;
   std::vector<int> ints_;         // of a blocking call
