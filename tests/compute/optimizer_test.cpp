@@ -42,6 +42,15 @@ std::vector<std::uint8_t> some_bits(index_t n) {
 
 constexpr index_t sizes[] = {0, 1, 5, 64, 200, 70001};
 
+template <class T> struct own_momentum {
+  bool first;
+  PLEAT_INLINE void operator()(compute::update_element<T, 1>& e) const {
+    T const g = e.gradient + compute::fma(e.decay, e.value, T(0));
+    e.state[0] = first ? g : compute::fma(T(0.875), e.state[0], g);
+    e.value = compute::fma(-e.rate, e.state[0], e.value);
+  }
+};
+
 }  // namespace
 
 TEMPLATE_TEST_CASE("SGD follows its formula over chunks, masks and gaps", "[compute][optimizer]", float, double) {
@@ -52,7 +61,7 @@ TEMPLATE_TEST_CASE("SGD follows its formula over chunks, masks and gaps", "[comp
       auto const chunks = table(n, bits.data());
       auto w = numbers<T>(n, 1);
       auto const start = w;
-      guarded<T> b(n), w2 = w, b2 = b, w3 = w, b3 = b;
+      guarded<T> b(n), w2 = w, b2 = b, w3 = w, b3 = b, w4 = w, b4 = b, w5 = w, b5 = b;
       std::vector<double> ew(static_cast<std::size_t>(n)), eb(static_cast<std::size_t>(n), 0.0);
       for (index_t i = 0; i < n; ++i) ew[static_cast<std::size_t>(i)] = w[i];
       compute::sgd_settings<T> s;
@@ -66,6 +75,15 @@ TEMPLATE_TEST_CASE("SGD follows its formula over chunks, masks and gaps", "[comp
         auto const g = numbers<T>(n, 10 + static_cast<std::uint64_t>(step));
         compute::sgd_update(instance(1), chunks.data(), 4, n, s, w.data(), g.data(), kind ? b.data() : nullptr);
         compute::sgd_update(instance(2), chunks.data(), 4, n, s, w2.data(), g.data(), kind ? b2.data() : nullptr);
+        if (kind == 1) {  // a rule of one's own that says the same
+          T* const kept[] = {b4.data()};
+          compute::element_update<1>(instance(2), chunks.data(), 4, n, own_momentum<T>{step == 0}, s.lr, s.grad_scale,
+                                     w4.data(), g.data(), kept);
+          compute::detail::loop_portable(
+              instance(1), n,
+              compute::detail::update_body<compute::detail::element_rule<own_momentum<T>, T, 1>>{
+                  {{step == 0}, s.lr, s.grad_scale, g.data(), w5.data(), {b5.data()}}, chunks.data(), 4});
+        }
         compute::detail::loop_portable(
             instance(1), n,
             compute::detail::update_body<compute::detail::sgd_rule<T>>{
@@ -87,6 +105,7 @@ TEMPLATE_TEST_CASE("SGD follows its formula over chunks, masks and gaps", "[comp
       }
       CHECK((w.same_bits(w2) && b.same_bits(b2) && w.same_bits(w3) && b.same_bits(b3)));
       CHECK((w.intact() && b.intact()));
+      if (kind == 1) CHECK((w.same_bits(w4) && b.same_bits(b4) && w.same_bits(w5) && b.same_bits(b5)));
       // 3 steps of at most 6 roundings of numbers below 4
       double const bound = 18 * 4 * std::numeric_limits<T>::epsilon() / 2;
       bool good = true;

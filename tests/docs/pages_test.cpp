@@ -9,10 +9,14 @@
 
 #include <catch2/catch_test_macros.hpp>
 
+#include <array>
+#include <cstdint>
 #include <cstdlib>
 #include <filesystem>
 #include <iostream>
 #include <string>
+#include <string_view>
+#include <vector>
 
 namespace pl = pleat;
 using space = Kokkos::DefaultExecutionSpace;
@@ -99,6 +103,61 @@ TEST_CASE("README: ten lines") {
   // [ten_lines]
   CHECK(std::filesystem::file_size("small.safetensors") > 0);
   CHECK(pl::run::evaluate(small, data.test).error() < 0.1);  // ten classes: chance is 0.9
+}
+
+// Chen et al., "Symbolic Discovery of Optimization Algorithms", arXiv:2302.06675: the sign of a mean of gradients.
+// [own_optimizer]
+template <class T> struct lion_rule {  // moves one element: a named functor, for T float and double
+  T beta1, beta2;
+  PLEAT_INLINE void operator()(pl::compute::update_element<T, 1>& e) const {
+    T const mean = pl::compute::fma(beta1, e.state[0], (1 - beta1) * e.gradient);
+    T const sign = mean > 0 ? T(1) : mean < 0 ? T(-1) : T(0);
+    e.state[0] = pl::compute::fma(beta2, e.state[0], (1 - beta2) * e.gradient);
+    e.value = pl::compute::fma(-e.rate, pl::compute::fma(e.decay, e.value, sign), e.value);
+  }
+};
+
+struct lion {
+  static constexpr std::string_view name = "lion";                       // checkpoints remember it
+  static constexpr std::array<std::string_view, 1> buffers{"momentum"};  // what it keeps, a number per element each
+  double learning_rate = 1e-4, weight_decay = 0.01;
+  double beta1 = 0.9, beta2 = 0.99;
+  template <class T> lion_rule<T> rule(pl::nn::update_step) const { return {T(beta1), T(beta2)}; }
+};
+
+struct one_cycle {  // up to the optimizer's rate, and down again
+  static constexpr char const* name = "one_cycle";
+  double top = 0.3, ends = 0.05;  // where the top is; the factor at both ends
+  double operator()(pl::index_t step, pl::index_t steps) const {
+    double const t = double(step + 1) / double(steps), up = t < top ? t / top : (1 - t) / (1 - top);
+    return ends + (1 - ends) * up;
+  }
+};
+// [own_optimizer]
+
+TEST_CASE("extending: an optimizer and a schedule of one's own") {
+  in_a_copy_of_the_root const here;
+  std::vector<double> errors(3);
+  std::vector<std::uint64_t> sums(3);
+  for (int const ranks : {1, 2})
+    pl::comm::run_local(ranks, [&](pl::comm::communicator c) {
+      pl::world world(std::move(c));
+      auto const data = pl::io::load_digits("examples/data/digits");
+      auto const net = small_net();
+      auto plan = pl::plan::search(net, world, {.global_batch = 64, .deterministic = true});
+      plan.state_stage = ranks - 1;
+      auto model = pl::parallel::build(net, plan, world, {.seed = 1});
+      // [own_optimizer_used]
+      pl::run::fit(model, data.train, {.epochs = 5, .optimizer = lion{.learning_rate = 1e-3}, .schedule = one_cycle{}});
+      // [own_optimizer_used]
+      auto const sum = model.checksum();
+      if (world.root()) sums[std::size_t(ranks)] = sum;
+      auto const error = pl::run::evaluate(model, data.test).error();
+      if (world.root()) errors[std::size_t(ranks)] = error;
+    });
+  CHECK(errors[1] < 0.1);  // ten classes: chance is 0.9
+  CHECK(errors[1] == errors[2]);
+  CHECK(sums[1] == sums[2]);
 }
 
 TEST_CASE("getting started: a program on any number of ranks") {

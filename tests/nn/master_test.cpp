@@ -13,6 +13,8 @@
 #include <cstring>
 #include <vector>
 
+#include "nn/own_momentum.hpp"
+
 namespace pl = pleat;
 using pl::index_t;
 using space = Kokkos::DefaultExecutionSpace;
@@ -40,7 +42,8 @@ TEMPLATE_TEST_CASE("masters: values of 16 bits are the rounding of masters that 
                    pl::bfloat16, pl::half) {
   using T = TestType;
   for (auto const& settings : {pl::nn::optimizer(pl::nn::sgd{.learning_rate = 1e-3, .momentum = 0.9}),
-                               pl::nn::optimizer(pl::nn::adamw{.learning_rate = 1e-5})}) {
+                               pl::nn::optimizer(pl::nn::adamw{.learning_rate = 1e-5}),
+                               pl::nn::optimizer(pl::test::own_momentum{.learning_rate = 1e-3})}) {
     pl::context<space> where(pl::make_instance<space>(1));
     only_weights<T> narrow;
     only_weights<float> wide;

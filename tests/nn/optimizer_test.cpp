@@ -3,8 +3,11 @@
 #include <catch2/catch_test_macros.hpp>
 #include <catch2/matchers/catch_matchers_string.hpp>
 
+#include <algorithm>
+#include <array>
 #include <cmath>
 #include <limits>
+#include <string_view>
 
 #include <pleat/codec/masked.hpp>
 #include <pleat/compute/instances.hpp>  // kernels compiled once, in pleat::kernels
@@ -15,6 +18,7 @@
 #include <pleat/nn/sequential.hpp>
 
 #include "nn/nn_support.hpp"
+#include "nn/own_momentum.hpp"
 
 using namespace pleat;
 using namespace pleat::test;
@@ -162,8 +166,8 @@ TEST_CASE("an optimizer made for other memory is told so: its moments are not th
 TEST_CASE("a second optimizer begins with nothing, whatever the first one kept") {
   context<space> c{make_instance<space>(1)};
   trained t(c, nn::sequential(nn::linear<D>("fc", 3, 3))), fresh(c, nn::sequential(nn::linear<D>("fc", 3, 3)), 1, 9);
-  for (nn::optimizer const first : {nn::optimizer(nn::sgd{.momentum = 0.9}), nn::optimizer(nn::adamw{})})
-    for (nn::optimizer const second :
+  for (nn::optimizer const& first : {nn::optimizer(nn::sgd{.momentum = 0.9}), nn::optimizer(nn::adamw{})})
+    for (nn::optimizer const& second :
          {nn::optimizer(nn::adam{}), nn::optimizer(nn::sgd{.momentum = 0.5}), nn::optimizer(nn::sgd{})}) {
       nn::optimizer_state<double, space> one(c, t.memory, first);
       (void)draw_gradients(t, 1);
@@ -221,6 +225,88 @@ TEST_CASE("statistics take in the batch's value, whatever the optimizer") {
   for (std::size_t i = 0; i < 3; ++i) CHECK(std::abs(v[i] - (0.75 + 0.25 * g[at + i])) < 1e-15);
 }
 
+namespace {
+/// Moves what it is given, whatever the gradient; keeps two numbers.
+template <class T> struct restless_rule {
+  T step;
+  PLEAT_INLINE void operator()(compute::update_element<T, 2>& e) const {
+    e.value += T(1);
+    e.state[0] += e.gradient;
+    e.state[1] = step;
+  }
+};
+struct restless {
+  static constexpr std::string_view name = "restless";
+  static constexpr std::array<std::string_view, 2> buffers{"sum", "step"};
+  double learning_rate = 1;
+  template <class T> restless_rule<T> rule(nn::update_step s) const { return {static_cast<T>(s.number)}; }
+};
+}  // namespace
+
+TEST_CASE("an optimizer of one's own that does as sgd does has its bits, with groups, frozen and pruned elements") {
+  context<space> c{make_instance<space>(2)};
+  using M = codec::forms<codec::masked<double>>;
+  std::vector<double> reference;
+  for (nn::optimizer const& o :
+       {nn::optimizer(nn::sgd{.learning_rate = 0.125, .momentum = 0.9, .weight_decay = 0.0625}),
+        nn::optimizer(own_momentum{.learning_rate = 0.125, .weight_decay = 0.0625})}) {
+    trained t(c, nn::sequential(nn::linear<M>("a", 7, 5), nn::batch_norm<double>("bn", 5), nn::linear<M>("b", 5, 3)));
+    t.net.for_each_parameter([&](auto& p) {
+      if constexpr (requires { p.prunable(); }) {
+        if (p.name != "a.weight") return;
+        auto w = t.value("a.weight");
+        for (std::size_t i = 0; i < w.size(); i += 3) w[i] = 0;
+        p.visit([&](auto tag, auto& s) {
+          auto const dense = from_host(c, w, {35});
+          decltype(tag)::type::encode(c, p.shape, static_cast<double const*>(dense.data()), s);
+        });
+      }
+    });
+    nn::freeze(t.net, "b.bias");
+    t.memory.attach(t.net);
+    nn::optimizer_state<double, space> state(
+        c, t.memory, o,
+        {{.pattern = "*", .max_rank = 1, .weight_decay = 0.0}, {.pattern = "a.*", .learning_rate_scale = 0.3}});
+    for (std::uint64_t step = 0; step < 4; ++step) {
+      (void)draw_gradients(t, step);
+      state.apply(c, t.memory, 0.7, 0.5);
+    }
+    std::vector<double> all;
+    for (auto const* name : {"a.weight", "a.bias", "bn.running_var", "b.weight", "b.bias"})
+      for (double const x : t.value(name)) all.push_back(x);
+    auto const kept = to_host(c, tensor<double, space>::wrap(t.memory.state(0), {t.memory.size()}));
+    for (auto const& e : t.memory.entries())
+      for (auto i = e.begin; i < e.end; ++i) all.push_back(kept[static_cast<std::size_t>(i)]);
+    if (reference.empty()) reference = all;
+    CHECK(same_bits(all, reference));
+    CHECK(state.buffers() == 1);
+    if (state.name() == "own_momentum") CHECK(state.buffer_name(0) == "velocity");
+  }
+}
+
+TEST_CASE("a rule of one's own is asked for elements only: what lies between parameters stays zero") {
+  context<space> c{make_instance<space>(1)};
+  trained t(c, nn::sequential(nn::linear<D>("a", 3, 3), nn::linear<D>("b", 3, 3)));
+  nn::optimizer_state<double, space> state(c, t.memory, restless{});
+  auto const before = to_host(c, tensor<double, space>::wrap(t.memory.values(), {t.memory.size()}));
+  auto const g = draw_gradients(t, 1);
+  state.apply(c, t.memory);
+  state.apply(c, t.memory, 1, 0.5);
+  std::vector<double> after = to_host(c, tensor<double, space>::wrap(t.memory.values(), {t.memory.size()})),
+                      sum = to_host(c, tensor<double, space>::wrap(t.memory.state(0), {t.memory.size()})),
+                      step = to_host(c, tensor<double, space>::wrap(t.memory.state(1), {t.memory.size()}));
+  std::vector<char> used(after.size(), 0);
+  for (auto const& e : t.memory.entries())
+    for (auto i = static_cast<std::size_t>(e.begin); i < static_cast<std::size_t>(e.end); ++i) {
+      used[i] = 1;
+      if (e.kind != nn::parameter_kind::trainable) continue;
+      CHECK((after[i] == before[i] + 1 + 1 && sum[i] == g[i] + 0.5 * g[i] && step[i] == 2));
+    }
+  CHECK(std::count(used.begin(), used.end(), 0) > 4);  // 9 + 3 + 9 + 3 elements, each parameter from 64 bytes on
+  for (std::size_t i = 0; i < used.size(); ++i)
+    if (!used[i]) CHECK((after[i] == before[i] && sum[i] == 0 && step[i] == 0));
+}
+
 TEST_CASE("settings that make no sense are refused") {
   context<space> c{make_instance<space>(1)};
   trained t(c, nn::linear<D>("l", 3, 2));
@@ -228,6 +314,10 @@ TEST_CASE("settings that make no sense are refused") {
   CHECK_THROWS_WITH(state(c, t.memory, nn::adamw{.learning_rate = -1}), ContainsSubstring("learning rate"));
   CHECK_THROWS_WITH(state(c, t.memory, nn::adam{.beta1 = 1}), ContainsSubstring("beta1"));
   CHECK_THROWS_WITH(state(c, t.memory, nn::sgd{.nesterov = true}), ContainsSubstring("Nesterov"));
+  CHECK_THROWS_WITH(state(c, t.memory, own_momentum{.learning_rate = -1}), ContainsSubstring("learning rate"));
+  CHECK_THROWS_WITH(state(c, t.memory, own_momentum{.learning_rate = std::numeric_limits<double>::infinity()}),
+                    ContainsSubstring("learning rate"));
+  CHECK_THROWS_WITH(state(c, t.memory, own_momentum{.learning_rate = 13}), ContainsSubstring("bad luck"));
   double const nan = std::numeric_limits<double>::quiet_NaN();
   for (double const bad : {-1.0, nan, std::numeric_limits<double>::infinity()}) {
     CHECK_THROWS_WITH(state(c, t.memory, nn::sgd{}, {{.pattern = "l.*", .learning_rate_scale = bad}}),

@@ -1,8 +1,11 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include <catch2/catch_test_macros.hpp>
+#include <catch2/matchers/catch_matchers_string.hpp>
 
 #include <cmath>
+#include <limits>
+#include <string>
 
 #include <pleat/nn/schedule.hpp>
 
@@ -29,4 +32,33 @@ TEST_CASE("the cosine starts at one after its warm-up and ends at its minimum") 
   CHECK(std::abs(nn::factor(s, 500, 106) - 0.1) < 1e-15);  // training beyond the plan stays there
   for (index_t i = 6; i < 106; ++i) CHECK(nn::factor(s, i, 106) < nn::factor(s, i - 1, 106));
   CHECK(nn::factor(nn::cosine{}, 0, 1) == 0.0);
+}
+
+namespace {
+struct halves {
+  static constexpr char const* name = "halves";
+  double first = 1;
+  double operator()(index_t step, index_t steps) const { return step < steps / 2 ? first : 0.5; }
+};
+}  // namespace
+
+TEST_CASE("a schedule of one's own is any function of the step, and what is no number of at least 0 is refused") {
+  nn::schedule const typed = halves{}, named = {"ramp", [](index_t step, index_t) { return 0.5 * double(step); }},
+                     nameless = [](index_t, index_t) { return 2.0f; };
+  CHECK(nn::factor(typed, 49, 100) == 1);
+  CHECK(nn::factor(typed, 50, 100) == 0.5);
+  CHECK(nn::factor(named, 3, 100) == 1.5);
+  CHECK(nn::factor(nameless, 3, 100) == 2);
+  CHECK(typed.name() == "halves");
+  CHECK(named.name() == "ramp");
+  CHECK(nameless.name() == "a schedule of one's own");
+  CHECK(nn::schedule().name() == "constant");
+  CHECK(nn::schedule(nn::cosine{}).name() == "cosine");
+  for (double const bad : {-0.25, std::numeric_limits<double>::quiet_NaN(), std::numeric_limits<double>::infinity()}) {
+    nn::schedule const wrong = halves{bad};
+    CHECK_THROWS_WITH(
+        nn::factor(wrong, 7, 100),
+        Catch::Matchers::ContainsSubstring("'halves' gives the factor " + std::to_string(bad) + " for step 7 of 100"));
+    CHECK(nn::factor(wrong, 50, 100) == 0.5);
+  }
 }

@@ -30,6 +30,7 @@
 #include <vector>
 
 #include "digits.hpp"
+#include "nn/own_momentum.hpp"
 #include "support/scratch_folder.hpp"
 
 namespace pl = pleat;
@@ -374,6 +375,91 @@ TEST_CASE("checkpoints are the same files whichever way state is sharded, and tr
     }
   }
   CHECK(complete.steps > 7);
+}
+
+TEST_CASE("an optimizer and a schedule of one's own train, are sharded and go on from checkpoints as pleat's do") {
+  auto const data = test_digits();
+  pl::world alone(pl::comm::communicator(pl::comm::self{}), 1);
+  auto whole = build(alone), theirs = build(alone);
+  auto options = quiet(2);
+  options.groups = {{.pattern = "*", .max_rank = 1, .weight_decay = 0.0},
+                    {.pattern = "fc1.*", .learning_rate_scale = 2}};
+  options.optimizer = pl::nn::sgd{.learning_rate = 0.05, .momentum = 0.9, .weight_decay = 0.01};
+  options.schedule = pl::nn::cosine{.warm_up_steps = 3};
+  (void)pl::run::fit(whole, data.train, options);
+  options.optimizer = pl::test::own_momentum{.learning_rate = 0.05, .weight_decay = 0.01};
+  options.schedule = {"own_cosine", [like = pl::nn::cosine{.warm_up_steps = 3}](index_t step, index_t steps) {
+                        return like(step, steps);
+                      }};
+  (void)pl::run::fit(theirs, data.train, options);
+  CHECK(theirs.checksum() == whole.checksum());
+
+  struct stop : std::exception {};
+  for (int const first : {0, 3}) {
+    folder const f;
+    options.checkpoint = f.path();
+    options.checkpoint_steps = 7;
+    options.resume = true;
+    for (auto const& [ranks, stage, until] : {std::tuple{2, first, index_t{7}}, {3, 3 - first, index_t{100000}}}) {
+      std::uint64_t got = 0;
+      try {
+        pl::comm::run_local(ranks, [&, stage = stage, until = until](pl::comm::communicator c) {
+          pl::world w(std::move(c), 1);
+          auto p = pl::plan::search(net(), w, {.global_batch = 48, .deterministic = true});
+          p.state_stage = stage;
+          auto m = pl::parallel::build(net(), p, w, {.seed = 4});
+          auto o = options;
+          o.on_event = [until = until](pl::run::event const& e) {
+            if (e.what == pl::run::event::kind::checkpoint && e.step == until) throw stop{};
+          };
+          (void)pl::run::fit(m, data.train, o);
+          auto const sum = m.checksum();
+          if (w.root()) got = sum;
+        });
+      } catch (stop const&) {
+        CHECK(until == 7);
+      }
+      if (until > 7) CHECK(got == whole.checksum());
+    }
+    if (first != 0) continue;
+    auto other = options;
+    other.optimizer = pl::nn::sgd{.momentum = 0.9};
+    auto m = build(alone);
+    CHECK_THAT(sentence([&] { (void)pl::run::fit(m, data.train, other); }),
+               ContainsSubstring("the optimizer own_momentum, this run has sgd"));
+    other = options;
+    other.schedule = {};
+    CHECK(pl::run::fit(m, data.train, other).remarks ==
+          std::vector<std::string>{"the schedule was 'own_cosine', and is 'constant' from here on"});
+  }
+}
+
+TEST_CASE("functions of one's own that differ between ranks, or give no number, are refused before the first step") {
+  auto const data = test_digits();
+  for (int const what : {0, 1, 2}) {
+    auto const said = sentence([&] {
+      pl::comm::run_local(2, [&](pl::comm::communicator c) {
+        pl::world w(std::move(c), 1);
+        auto m = build(w);
+        auto o = quiet(1);
+        bool const odd = w.rank() == 1;
+        if (what == 0 && odd) o.optimizer = pl::test::own_momentum{};
+        if (what > 0)
+          o.schedule = {"mine", [=](index_t step, index_t) {
+                          double const last = what == 1 ? 0.25 : std::numeric_limits<double>::quiet_NaN();
+                          return odd && step > 0 ? last : 1.0;
+                        }};
+        o.before_step = [] { throw std::runtime_error("a step was begun"); };
+        (void)pl::run::fit(m, data.train, o);
+      });
+    });
+    INFO(said);
+    if (what == 0)
+      CHECK_THAT(said, ContainsSubstring("the optimizer own_momentum, rate 0.01 there, the optimizer adamw"));
+    if (what == 1)
+      CHECK_THAT(said, ContainsSubstring("factors 1 0.25 0.25 there, the schedule mine, factors 1 1 1 here"));
+    if (what == 2) CHECK_THAT(said, ContainsSubstring("'mine' gives the factor nan for step"));
+  }
 }
 
 TEST_CASE("a loss that is not finite is explained on every rank where parameters are sharded") {

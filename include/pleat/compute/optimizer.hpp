@@ -33,10 +33,20 @@ template <class T> struct adam_settings {
   bool decoupled = true;
 };
 
+/// One element of a parameter in the hands of a rule of one's own. N: buffers that its optimizer keeps.
+template <class T, int N> struct update_element {
+  T value;                 ///< what the rule moves
+  T gradient;              ///< summed over all ranks, and clipped
+  T state[N > 0 ? N : 1];  ///< what the buffers hold: zero before the first step
+  T rate;                  ///< the learning rate times the schedule's factor and that of the parameter's groups
+  T decay;                 ///< the parameter's weight decay
+};
+
 namespace detail {
 
 template <class T> struct sgd_rule {
   static constexpr bool has_root = false;
+  static constexpr int moments = 1;
   sgd_settings<T> s;
   T const* grad;
   T* value;
@@ -64,6 +74,7 @@ template <class T> struct sgd_rule {
 
 template <class T> struct adam_rule {
   static constexpr bool has_root = true;
+  static constexpr int moments = 2;
   adam_settings<T> s;
   T const* grad;
   T* value;
@@ -92,7 +103,45 @@ template <class T> struct adam_rule {
   PLEAT_INLINE T* state(int k) const { return k == 0 ? value : k == 1 ? m : k == 2 ? v : nullptr; }
 };
 
+/// A rule for one element as one for blocks. The products go through fma, so that no compiler makes them part of the
+/// rule's own sums: bits do not depend on the instruction set.
+template <class F, class T, int N> struct element_rule {
+  static constexpr bool has_root = false;
+  static constexpr int moments = N;
+  F f;
+  T lr, grad_scale;
+  T const* grad;
+  T* value;
+  T* kept[N > 0 ? N : 1];
+
+  template <int W> PLEAT_INLINE void before(T (*x)[W], T*, update_chunk const& c) const {
+    T const rate = fma(lr, static_cast<T>(c.lr_scale), T(0)), decay = static_cast<T>(c.weight_decay);
+    for (int j = 0; j < W; ++j) {
+      update_element<T, N> e{x[0][j], fma(x[1][j], grad_scale, T(0)), {}, rate, decay};
+      for (int k = 0; k < N; ++k) e.state[k] = x[k + 2][j];
+      f(e);
+      x[0][j] = e.value;
+      for (int k = 0; k < N; ++k) x[k + 2][j] = e.state[k];
+    }
+  }
+  template <int W> PLEAT_INLINE void after(T (*)[W], T*, update_chunk const&) const {}
+  PLEAT_INLINE T const* source() const { return grad; }
+  PLEAT_INLINE T* state(int k) const { return k == 0 ? value : kept[k - 1]; }
+};
+
 }  // namespace detail
+
+/// One step of a rule of one's own over `chunks`.
+/// \param f a copyable functor at namespace scope with `PLEAT_INLINE void operator()(update_element<T, N>&) const`; it
+/// says compute::fma where a product feeds a sum
+/// \param state N flat buffers beside value and grad
+template <int N, class Space, class T, class F>
+void element_update(Space const& space, update_chunk const* chunks, index_t chunk_count, index_t n, F const& f, T lr,
+                    T grad_scale, T* value, T const* grad, T* const* state) {
+  detail::element_rule<F, T, N> rule{f, lr, grad_scale, grad, value, {}};
+  for (int k = 0; k < N; ++k) rule.kept[k] = state[k];
+  detail::run_update(space, chunks, chunk_count, n, rule);
+}
 
 /// One SGD step over `chunks`; `moment` may be null if momentum is 0.
 /// \param n length of the flat buffers

@@ -33,6 +33,7 @@ template <class T> struct weigh_lanes_body {
 // The walk of an optimizer step with another rule: value ← value + momentum·(batch value − value).
 template <class T> struct running_rule {
   static constexpr bool has_root = false;
+  static constexpr int moments = 0;
   T const* grad;
   T* value;
   template <int W> PLEAT_INLINE void before(T (*x)[W], T*, update_chunk const& c) const {

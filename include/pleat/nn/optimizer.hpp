@@ -6,6 +6,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstddef>
+#include <cstdint>
 #include <optional>
 #include <span>
 #include <string>
@@ -18,9 +20,40 @@
 #include <pleat/compute/optimizer.hpp>
 #include <pleat/compute/statistics.hpp>
 #include <pleat/nn/arena.hpp>
+#include <pleat/nn/own_optimizer.hpp>
 #include <pleat/nn/trainable.hpp>
 
 namespace pleat::nn {
+
+namespace detail {
+
+inline constexpr std::string_view momentum_buffer[] = {"momentum"}, adam_buffers[] = {"first_moment", "second_moment"};
+
+PLEAT_ONCE inline void demand_setting(bool good, char const* what, double found, char const* remedy) {
+  if (!good) throw error{"nn::optimizer_state", std::string(what) + ", found " + std::to_string(found), remedy};
+}
+/// What adam and adamw share.
+template <class Adam> void check_adam(Adam const& o) {
+  demand_setting(o.beta1 >= 0 && o.beta1 < 1, "beta1 must lie in [0, 1)", o.beta1, "Leave it at 0.9");
+  demand_setting(o.beta2 >= 0 && o.beta2 < 1, "beta2 must lie in [0, 1)", o.beta2, "Leave it at 0.999");
+  demand_setting(o.epsilon >= 0, "epsilon must not be negative", o.epsilon, "Leave it at 1e-8");
+}
+template <class Adam, class W, class Space>
+void update_adam(Adam const& o, bool decoupled, update_piece<W, Space> const& p) {
+  double const t = static_cast<double>(p.step);
+  compute::adam_settings<W> const s{.lr = static_cast<W>(o.learning_rate * p.rate_factor),
+                                    .beta1 = static_cast<W>(o.beta1),
+                                    .beta2 = static_cast<W>(o.beta2),
+                                    .epsilon = static_cast<W>(o.epsilon),
+                                    .grad_scale = static_cast<W>(p.gradient_scale),
+                                    .correction1 = static_cast<W>(1 - std::pow(o.beta1, t)),
+                                    .correction2 = static_cast<W>(1 - std::pow(o.beta2, t)),
+                                    .decoupled = decoupled};
+  compute::adam_update(p.space, p.chunks.data(), static_cast<index_t>(p.chunks.size()), p.n, s, p.value, p.gradient,
+                       p.state[0], p.state[1]);
+}
+
+}  // namespace detail
 
 /// Stochastic gradient descent; compute/optimizer.hpp has the formula.
 struct sgd {
@@ -29,6 +62,28 @@ struct sgd {
   bool nesterov = false;
   double weight_decay = 0;
   double dampening = 0;
+
+  static constexpr std::string_view name = "sgd";
+  [[nodiscard]] std::span<std::string_view const> buffers() const noexcept {
+    return {detail::momentum_buffer, momentum != 0 ? std::size_t{1} : std::size_t{0}};
+  }
+  PLEAT_LAZY void check() const {
+    detail::demand_setting(momentum >= 0, "the momentum must not be negative", momentum,
+                           "Set it to 0 or more: 0.9 is usual");
+    detail::demand_setting(!nesterov || (momentum > 0 && dampening == 0),
+                           "Nesterov's rule needs a momentum and no dampening; the momentum", momentum,
+                           "Set momentum to 0.9 and dampening to 0, or leave nesterov off");
+  }
+  template <class W, class Space> void update(update_piece<W, Space> const& p) const {
+    compute::sgd_settings<W> const s{.lr = static_cast<W>(learning_rate * p.rate_factor),
+                                     .momentum = static_cast<W>(momentum),
+                                     .dampening = static_cast<W>(dampening),
+                                     .grad_scale = static_cast<W>(p.gradient_scale),
+                                     .nesterov = nesterov,
+                                     .first_step = p.step == 1};
+    compute::sgd_update(p.space, p.chunks.data(), static_cast<index_t>(p.chunks.size()), p.n, s, p.value, p.gradient,
+                        momentum != 0 ? p.state[0] : nullptr);
+  }
 };
 
 /// Kingma and Ba, arXiv:1412.6980; decay is added to the gradient.
@@ -37,6 +92,13 @@ struct adam {
   double beta1 = 0.9, beta2 = 0.999;
   double epsilon = 1e-8;
   double weight_decay = 0;
+
+  static constexpr std::string_view name = "adam";
+  [[nodiscard]] std::span<std::string_view const> buffers() const noexcept { return detail::adam_buffers; }
+  PLEAT_LAZY void check() const { detail::check_adam(*this); }
+  template <class W, class Space> void update(update_piece<W, Space> const& p) const {
+    detail::update_adam(*this, false, p);
+  }
 };
 
 /// Loshchilov and Hutter, arXiv:1711.05101; decay acts on the parameter.
@@ -45,9 +107,18 @@ struct adamw {
   double beta1 = 0.9, beta2 = 0.999;
   double epsilon = 1e-8;
   double weight_decay = 0.01;
+
+  static constexpr std::string_view name = "adamw";
+  [[nodiscard]] std::span<std::string_view const> buffers() const noexcept { return detail::adam_buffers; }
+  PLEAT_LAZY void check() const { detail::check_adam(*this); }
+  template <class W, class Space> void update(update_piece<W, Space> const& p) const {
+    detail::update_adam(*this, true, p);
+  }
 };
 
-using optimizer = std::variant<sgd, adam, adamw>;
+/// One of these, or one of one's own (own_optimizer.hpp): all of them have learning_rate, weight_decay, name, buffers,
+/// check and update.
+using optimizer = std::variant<sgd, adam, adamw, own_optimizer>;
 
 /// Settings for the parameters whose name fits a pattern. Every group that fits applies, in order: rate factors
 /// multiply, the last stated decay counts, once frozen stays frozen.
@@ -88,7 +159,6 @@ template <class T, class Space> class optimizer_state {
   void rebuild(context<Space>& where, arena<T, Space> const& memory) {
     std::vector<compute::update_chunk> moved, averaged;
     std::vector<char> used(groups_.size(), 0);
-    double const decay = std::visit([](auto const& o) { return o.weight_decay; }, settings_);
     seen_.clear();
     for (auto const& e : memory.entries()) {
       seen_.push_back({e.mask_bits, e.requires_grad});
@@ -96,7 +166,7 @@ template <class T, class Space> class optimizer_state {
       compute::update_chunk c{.begin = e.begin,
                               .end = e.end,
                               .lr_scale = 1,
-                              .weight_decay = static_cast<float>(decay),
+                              .weight_decay = static_cast<float>(decay_),
                               .frozen = !e.requires_grad,
                               .mask_bits = e.mask_bits};
       if (e.kind == parameter_kind::statistic) {
@@ -155,80 +225,61 @@ template <class T, class Space> class optimizer_state {
   void apply_piece(context<Space>& where, arena<T, Space>& memory, std::size_t i, double learning_rate_factor = 1,
                    double gradient_scale = 1) {
     auto const& p = memory.pieces()[i];
-    place const at{p.size(), wide_values(memory, p), memory.owned_gradients(p), p.packed};
-    std::visit(
-        [&](auto const& o) {
-          move(o, where, memory, part(moved_, moved_parts_, i), at, learning_rate_factor, gradient_scale);
-        },
-        settings_);
+    W* const values = wide_values(memory, p);
+    W const* const gradients = memory.owned_gradients(p);
+    W* state[max_optimizer_buffers] = {};
+    for (int k = 0; k < buffers(); ++k) state[k] = memory.state(k) + p.packed;
+    update_piece<W, Space> const piece{.space = where.space(),
+                                       .chunks = part(moved_, moved_parts_, i),
+                                       .n = p.size(),
+                                       .value = values,
+                                       .gradient = gradients,
+                                       .state = state,
+                                       .step = steps_,
+                                       .rate_factor = learning_rate_factor,
+                                       .gradient_scale = gradient_scale};
+    std::visit([&](auto const& o) { o.update(piece); }, settings_);
     auto const chunks = part(averaged_, averaged_parts_, i);
-    compute::running_update(where.space(), chunks.data(), static_cast<index_t>(chunks.size()), at.n, at.values,
-                            static_cast<W const*>(at.gradients));
+    compute::running_update(where.space(), chunks.data(), static_cast<index_t>(chunks.size()), p.size(), values,
+                            gradients);
     if constexpr (arena<T, Space>::has_masters)
-      compute::copy(where.space(), at.n, static_cast<W const*>(at.values), memory.owned_values(p));
+      compute::copy(where.space(), p.size(), static_cast<W const*>(values), memory.owned_values(p));
   }
 
   /// Flat buffers that this optimizer keeps: arena.state(0) … arena.state(buffers() − 1). A checkpoint holds them and
   /// steps().
-  [[nodiscard]] int buffers() const noexcept {
-    if (auto const* s = std::get_if<sgd>(&settings_)) return s->momentum != 0 ? 1 : 0;
-    return 2;
-  }
+  [[nodiscard]] int buffers() const noexcept { return static_cast<int>(names_.size()); }
   /// What buffer i holds.
-  [[nodiscard]] std::string_view buffer_name(int i) const noexcept {
-    return std::holds_alternative<sgd>(settings_) ? "momentum" : i == 0 ? "first_moment" : "second_moment";
-  }
-  /// "sgd", "adam", "adamw"
-  [[nodiscard]] std::string_view name() const noexcept {
-    constexpr std::string_view names[] = {"sgd", "adam", "adamw"};
-    return names[settings_.index()];
-  }
+  [[nodiscard]] std::string_view buffer_name(int i) const noexcept { return names_[static_cast<std::size_t>(i)]; }
+  /// "sgd", "adam", "adamw", or what one of one's own is called
+  [[nodiscard]] std::string_view name() const noexcept { return name_; }
   [[nodiscard]] optimizer const& settings() const noexcept { return settings_; }
   /// Steps done.
   [[nodiscard]] std::uint64_t steps() const noexcept { return steps_; }
   /// After the buffers were filled from a checkpoint.
   void set_steps(std::uint64_t n) noexcept { steps_ = n; }
-  [[nodiscard]] double learning_rate() const {
-    return std::visit([](auto const& o) { return o.learning_rate; }, settings_);
-  }
+  [[nodiscard]] double learning_rate() const noexcept { return learning_rate_; }
 
  private:
   using W = master_t<T>;
   using table = Kokkos::View<compute::update_chunk*, typename Space::memory_space>;
-  /// One piece's memory; chunks count from its begin.
-  struct place {
-    index_t n;
-    W* values;
-    W* gradients;
-    index_t packed;
-  };
   struct seen {
     std::uint8_t const* mask_bits;
     bool requires_grad;
   };
 
-  void check() const {
+  void check() {
     std::visit(
-        [](auto const& o) {
-          auto const demand = [](bool good, char const* what, double found, char const* remedy) {
-            if (!good)
-              throw error{"nn::optimizer_state", std::string(what) + ", found " + std::to_string(found), remedy};
-          };
-          demand(o.learning_rate >= 0, "the learning rate must not be negative", o.learning_rate,
-                 "Set it to 0 or more: 1e-3 is usual");
-          demand(o.weight_decay >= 0, "the weight decay must not be negative", o.weight_decay,
-                 "Set it to 0 or more: 0 is none");
-          if constexpr (requires { o.beta1; }) {
-            demand(o.beta1 >= 0 && o.beta1 < 1, "beta1 must lie in [0, 1)", o.beta1, "Leave it at 0.9");
-            demand(o.beta2 >= 0 && o.beta2 < 1, "beta2 must lie in [0, 1)", o.beta2, "Leave it at 0.999");
-            demand(o.epsilon >= 0, "epsilon must not be negative", o.epsilon, "Leave it at 1e-8");
-          } else {
-            demand(o.momentum >= 0, "the momentum must not be negative", o.momentum,
-                   "Set it to 0 or more: 0.9 is usual");
-            demand(!o.nesterov || (o.momentum > 0 && o.dampening == 0),
-                   "Nesterov's rule needs a momentum and no dampening; the momentum", o.momentum,
-                   "Set momentum to 0.9 and dampening to 0, or leave nesterov off");
-          }
+        [this](auto const& o) {
+          detail::demand_setting(o.learning_rate >= 0 && std::isfinite(o.learning_rate),
+                                 "the learning rate must be a number of at least 0", o.learning_rate,
+                                 "Set it to 0 or more: 1e-3 is usual");
+          detail::demand_setting(o.weight_decay >= 0 && std::isfinite(o.weight_decay),
+                                 "the weight decay must be a number of at least 0", o.weight_decay,
+                                 "Set it to 0 or more: 0 is none");
+          o.check();
+          names_ = o.buffers(), name_ = o.name;
+          learning_rate_ = o.learning_rate, decay_ = o.weight_decay;
         },
         settings_);
     for (auto const& g : groups_) {
@@ -254,14 +305,13 @@ template <class T, class Space> class optimizer_state {
     return false;
   }
 
-  /// Neighbours with the same settings become one chunk (the padding between them is zero and stays zero). Mask bits
-  /// count from a chunk's begin, so a masked one stays alone.
-  static void append(std::vector<compute::update_chunk>& all, compute::update_chunk const& c) {
+  /// Neighbours with the same settings become one chunk. The padding between them is zero and stays zero under rules
+  /// that are known; of another's rule nobody knows. Mask bits count from a chunk's begin, so a masked one stays alone.
+  void append(std::vector<compute::update_chunk>& all, compute::update_chunk const& c) const {
     if (!all.empty()) {
       auto& last = all.back();
-      bool const next =
-          (last.end + arena<T, Space>::alignment - 1) / arena<T, Space>::alignment * arena<T, Space>::alignment ==
-          c.begin;
+      index_t const unit = std::holds_alternative<own_optimizer>(settings_) ? 1 : arena<T, Space>::alignment;
+      bool const next = (last.end + unit - 1) / unit * unit == c.begin;
       if (next && !last.mask_bits && !c.mask_bits && last.lr_scale == c.lr_scale &&
           last.weight_decay == c.weight_decay) {
         last.end = c.end;
@@ -310,39 +360,15 @@ template <class T, class Space> class optimizer_state {
     else return m.owned_values(p);
   }
 
-  void move(sgd const& o, context<Space>& where, arena<T, Space>& m, chunk_span chunks, place const& at, double factor,
-            double scale) {
-    compute::sgd_settings<W> const s{.lr = static_cast<W>(o.learning_rate * factor),
-                                     .momentum = static_cast<W>(o.momentum),
-                                     .dampening = static_cast<W>(o.dampening),
-                                     .grad_scale = static_cast<W>(scale),
-                                     .nesterov = o.nesterov,
-                                     .first_step = steps_ == 1};
-    compute::sgd_update(where.space(), chunks.data(), static_cast<index_t>(chunks.size()), at.n, s, at.values,
-                        static_cast<W const*>(at.gradients), o.momentum != 0 ? m.state(0) + at.packed : nullptr);
-  }
-  template <class Adam>
-  void move(Adam const& o, context<Space>& where, arena<T, Space>& m, chunk_span chunks, place const& at, double factor,
-            double scale) {
-    double const t = static_cast<double>(steps_);
-    compute::adam_settings<W> const s{.lr = static_cast<W>(o.learning_rate * factor),
-                                      .beta1 = static_cast<W>(o.beta1),
-                                      .beta2 = static_cast<W>(o.beta2),
-                                      .epsilon = static_cast<W>(o.epsilon),
-                                      .grad_scale = static_cast<W>(scale),
-                                      .correction1 = static_cast<W>(1 - std::pow(o.beta1, t)),
-                                      .correction2 = static_cast<W>(1 - std::pow(o.beta2, t)),
-                                      .decoupled = std::is_same_v<Adam, adamw>};
-    compute::adam_update(where.space(), chunks.data(), static_cast<index_t>(chunks.size()), at.n, s, at.values,
-                         static_cast<W const*>(at.gradients), m.state(0) + at.packed, m.state(1) + at.packed);
-  }
-
   optimizer settings_;
   std::vector<parameter_group> groups_;
   table moved_, averaged_;
   std::vector<std::size_t> moved_parts_, averaged_parts_;  // where each piece's chunks begin
   std::vector<seen> seen_;
   std::uint64_t steps_ = 0;
+  std::span<std::string_view const> names_;  // of buffers: static memory
+  std::string_view name_;
+  double learning_rate_ = 0, decay_ = 0;
 };
 
 }  // namespace pleat::nn

@@ -5,6 +5,7 @@
 /// public member of parallel::model, so that a loop of one's own is as short.
 #pragma once
 
+#include <algorithm>
 #include <charconv>
 #include <chrono>
 #include <cmath>
@@ -13,7 +14,10 @@
 #include <functional>
 #include <map>
 #include <optional>
+#include <span>
 #include <string>
+#include <string_view>
+#include <utility>
 #include <vector>
 
 #include <pleat/base/config.hpp>
@@ -24,6 +28,7 @@
 #include <pleat/nn/clip.hpp>
 #include <pleat/nn/optimizer.hpp>
 #include <pleat/nn/schedule.hpp>
+#include <pleat/parallel/agreement.hpp>
 #include <pleat/parallel/model.hpp>
 #include <pleat/run/batch.hpp>
 #include <pleat/run/checkpoint.hpp>
@@ -48,7 +53,7 @@ struct event {
 struct fit_options {
   index_t epochs = 1;
   nn::optimizer optimizer = nn::adamw{};
-  nn::schedule schedule = nn::constant{};  ///< factor on the learning rate over all steps
+  nn::schedule schedule{};  ///< factor on the learning rate over all steps
   std::vector<nn::parameter_group> groups = nn::default_groups();
   double clip_norm = 0;                     ///< largest global norm of what moves parameters; 0: no clipping
   io::dataset const* validation = nullptr;  ///< judged after every epoch
@@ -204,6 +209,16 @@ struct epoch_sum {
   }
 };
 
+/// What steps do with gradients, as lines: by what, and how fast at the beginning, in the middle and at the end.
+PLEAT_ONCE [[nodiscard]] inline std::string words_of_steps(std::string_view optimizer, double rate,
+                                                           nn::schedule const& s, index_t total) {
+  std::string text = "the optimizer " + std::string(optimizer) + ", rate " + as_text(rate) + "\nthe schedule " +
+                     s.name() + ", factors";
+  for (index_t const step : {index_t{0}, total / 2, total - 1})
+    if (total > 0) text += " " + as_text(nn::factor(s, step, total));
+  return text;
+}
+
 /// The loop of fit_from.
 template <class T, class Space>
 [[gnu::cold]] fit_report train(parallel::any_model<T, Space>& m, index_t size, fit_source<tensor<T, Space>> source,
@@ -219,6 +234,13 @@ template <class T, class Space>
   nn::optimizer_state<T, Space> optimizer(m.context(), m.arena(), options.optimizer, options.groups);
   io::sampler const sampler(size, m.plan().global_batch, {.seed = m.seed()});
   index_t const per_epoch = sampler.batches_per_epoch(), total = per_epoch * options.epochs;
+  // Replicas would part if functions of one's own did not say the same everywhere.
+  std::string steps;
+  comm::all_or_none(m.all_ranks(), [&] {
+    steps = words_of_steps(optimizer.name(), optimizer.learning_rate(), options.schedule, total);
+  });
+  parallel::agree_on_text(m.all_ranks(), steps, "run::fit", "what moves the parameters",
+                          "Give every rank the same optimizer and schedule");
   progress_line line(root && options.progress);
   fit_report report;
   best_so_far<T> best;
@@ -244,6 +266,8 @@ template <class T, class Space>
       if (per_epoch > 0 && step % per_epoch != 0)
         losses = epoch_sum::of(at->more, sampler.batch(step % per_epoch).begin);
       if (!at->remark.empty()) remark(at->remark);
+      if (auto const by = at->more.find("fit.schedule"); by != at->more.end() && by->second != options.schedule.name())
+        remark("the schedule was '" + by->second + "', and is '" + options.schedule.name() + "' from here on");
       line.line("resumed at step " + std::to_string(step) + " from '" + options.checkpoint + "'");
     } else {
       remark("no checkpoint in '" + options.checkpoint + "': training begins at step 0");
@@ -251,7 +275,9 @@ template <class T, class Space>
   }
   checkpoint_writer writer(options.checkpoint, {.asynchronous = options.checkpoint_asynchronous});
   auto const save = [&](index_t done) {
-    writer.save(m, optimizer, done, {.more = losses.words(), .data = data}, &best);
+    auto more = losses.words();
+    more["fit.schedule"] = options.schedule.name();
+    writer.save(m, optimizer, done, {.more = std::move(more), .data = data}, &best);
     if (options.on_event) options.on_event({event::kind::checkpoint, done / per_epoch, done, 0, 1, {}});
   };
 
@@ -297,8 +323,12 @@ template <class T, class Space>
     }
     report.epoch_loss.push_back(losses.mean());
     losses = {};
-    event e{
-        event::kind::epoch, epoch + 1, step, report.epoch_loss.back(), nn::factor(options.schedule, step, total), {}};
+    event e{event::kind::epoch,
+            epoch + 1,
+            step,
+            report.epoch_loss.back(),
+            nn::factor(options.schedule, std::min(step, total - 1), total),
+            {}};
     if (options.validation) {
       double const error = evaluate(m, *options.validation).error();
       report.validation_error.push_back(error);

@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 /// \file
 /// How an update rule walks a flat buffer: chunk by chunk, in blocks of 64 elements on the host, one element per thread
-/// elsewhere.
+/// elsewhere. A rule works on columns of local copies: [0] the value, [1] the gradient, then its moments.
 #pragma once
 
 #include <cmath>
@@ -71,7 +71,7 @@ template <class Rule, class T>
 PLEAT_INLINE void gather_block(Rule const& rule, index_t i, index_t width, T (*x)[block_width]) {
   load_block(rule.state(0) + i, x[0], width);
   load_block(rule.source() + i, x[1], width);
-  for (int k = 1; k < 3; ++k)
+  for (int k = 1; k <= Rule::moments; ++k)
     if (rule.state(k) != nullptr) load_block(static_cast<T const*>(rule.state(k)) + i, x[k + 1], width);
 }
 /// `i` lies at a multiple of 64 from the chunk's begin, so that a block's mask bits start at a byte.
@@ -81,17 +81,20 @@ PLEAT_INLINE void scatter_block(Rule const& rule, update_chunk const& c, index_t
   if (c.mask_bits != nullptr) {
     std::uint8_t const* const bits = c.mask_bits + (i - c.begin) / 8;
     for (index_t j = 0; j < width; ++j)
-      if ((bits[j / 8] >> (j % 8) & 1) == 0) x[0][j] = x[2][j] = x[3][j] = T(0);
+      if ((bits[j / 8] >> (j % 8) & 1) == 0) {
+        x[0][j] = T(0);
+        for (int k = 0; k < Rule::moments; ++k) x[k + 2][j] = T(0);
+      }
   }
   store_block(rule.state(0) + i, x[0], width);
-  for (int k = 1; k < 3; ++k)
+  for (int k = 1; k <= Rule::moments; ++k)
     if (rule.state(k) != nullptr) store_block(rule.state(k) + i, x[k + 1], width);
 }
 
 template <class Rule> using rule_value = std::remove_pointer_t<decltype(std::declval<Rule const&>().state(0))>;
 
 template <class Rule> void update_scalar(Rule const& rule, update_chunk const& c, index_t begin, index_t end) {
-  rule_value<Rule> x[4][block_width], root[block_width];
+  rule_value<Rule> x[2 + Rule::moments][block_width], root[block_width];
   for (index_t i = begin; i < end; i += block_width) {
     index_t const width = end - i < block_width ? end - i : block_width;
     gather_block(rule, i, width, x);
@@ -104,7 +107,7 @@ template <class Rule> void update_scalar(Rule const& rule, update_chunk const& c
 #if defined(__x86_64__)
 template <class Rule>
 PLEAT_TARGET_AVX2 void update_avx2(Rule const& rule, update_chunk const& c, index_t begin, index_t end) {
-  rule_value<Rule> x[4][block_width], root[block_width];
+  rule_value<Rule> x[2 + Rule::moments][block_width], root[block_width];
   for (index_t i = begin; i < end; i += block_width) {
     index_t const width = end - i < block_width ? end - i : block_width;
     gather_block(rule, i, width, x);
@@ -116,7 +119,7 @@ PLEAT_TARGET_AVX2 void update_avx2(Rule const& rule, update_chunk const& c, inde
 }
 template <class Rule>
 PLEAT_TARGET_WIDE void update_avx512(Rule const& rule, update_chunk const& c, index_t begin, index_t end) {
-  rule_value<Rule> x[4][block_width], root[block_width];
+  rule_value<Rule> x[2 + Rule::moments][block_width], root[block_width];
   for (index_t i = begin; i < end; i += block_width) {
     index_t const width = end - i < block_width ? end - i : block_width;
     gather_block(rule, i, width, x);
@@ -174,16 +177,19 @@ template <class Rule> struct update_body {
     }
     if (low == chunk_count || chunks[low].begin > i || chunks[low].frozen) return;
     update_chunk const& c = chunks[low];
-    T x[4][1] = {{rule.state(0)[i]}, {rule.source()[i]}, {T(0)}, {T(0)}}, root[1] = {T(0)};
-    for (int k = 1; k < 3; ++k)
+    T x[2 + Rule::moments][1] = {{rule.state(0)[i]}, {rule.source()[i]}}, root[1] = {T(0)};  // the others: zero
+    for (int k = 1; k <= Rule::moments; ++k)
       if (rule.state(k) != nullptr) x[k + 1][0] = rule.state(k)[i];
     rule.before(x, root, c);
     if constexpr (Rule::has_root) root[0] = std::sqrt(root[0]);
     rule.after(x, root, c);
     index_t const b = i - c.begin;
-    if (c.mask_bits != nullptr && (c.mask_bits[b / 8] >> (b % 8) & 1) == 0) x[0][0] = x[2][0] = x[3][0] = T(0);
+    if (c.mask_bits != nullptr && (c.mask_bits[b / 8] >> (b % 8) & 1) == 0) {
+      x[0][0] = T(0);
+      for (int k = 0; k < Rule::moments; ++k) x[k + 2][0] = T(0);
+    }
     rule.state(0)[i] = x[0][0];
-    for (int k = 1; k < 3; ++k)
+    for (int k = 1; k <= Rule::moments; ++k)
       if (rule.state(k) != nullptr) rule.state(k)[i] = x[k + 1][0];
   }
 };
