@@ -57,11 +57,9 @@ def two_ranks(ours, peers):
     """Two ranks of one thread: the larger of speed-up / 1.95 and the share of two ranks that do not talk / 0.97."""
     found = {}
     for n in rows(ours, r"train_step/.+/thread_ranks:2"):
-        stem = n.removesuffix("/thread_ranks:2")
-        one, silent = ours.get(stem + "/threads:1"), ours.get(stem + "/compute_only:2")
-        if one and silent:
+        if {"speedup", "share"} <= ours[n].counters.keys():
             batch = int(re.search(r"/batch:(\d+)", n).group(1))
-            found[n] = max(one.time / ours[n].time / 1.95 if batch >= 256 else 0, silent.time / ours[n].time / 0.97)
+            found[n] = max(ours[n].counters["speedup"] / 1.95 if batch >= 256 else 0, ours[n].counters["share"] / 0.97)
     return found
 
 

@@ -235,20 +235,16 @@ def family_table(names, ours, peers):
 
 
 def ranks_table(ours):
-    """Several ranks of one thread beside one, and beside as many that do not talk."""
+    """Several ranks of one thread beside one, and beside as many that do not talk: by turns, in the row's counters."""
     rows = []
     for name in sorted(ours, key=natural):
         found = re.match(r"(.+)/(thread_ranks|mpi_ranks|ranks):(\d+)$", name)
-        if not found:
-            continue
-        stem, kind, n = found.groups()
-        one, bound = ours.get(f"{stem}/threads:1"), ours.get(f"{stem}/compute_only:{n}")
-        if not one:
-            continue
-        speed, share = one.time / ours[name].time, bound.time / ours[name].time if bound else None
-        rows.append([f"`{stem}`", f"{n} {kind.replace('_', ' ')}", time_text(one.time), time_text(ours[name].time), f"{math.floor(speed * 100) / 100:.2f}×",
-                     time_text(bound.time) if bound else "", f"{math.floor(share * 100) / 100:.2f}" if share else ""])
-    return table(["what", "ranks", "1 rank", "together", "speed-up", "ranks that do not talk", "share of that bound"], rows) if rows else []
+        counters = ours[name].counters
+        if found and {"speedup", "share"} <= counters.keys():
+            stem, kind, n = found.groups()
+            rows.append([f"`{stem}`", f"{n} {kind.replace('_', ' ')}", time_text(ours[name].time),
+                         f"{math.floor(counters['speedup'] * 100) / 100:.2f}×", f"{math.floor(counters['share'] * 100) / 100:.2f}"])
+    return table(["what", "ranks", "together", "over one rank", "of ranks that do not talk"], rows) if rows else []
 
 
 def deterministic_table(ours):
