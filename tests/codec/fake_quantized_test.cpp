@@ -336,6 +336,7 @@ TEST_CASE(
     auto& s = w.storage_of(codec::form_tag<fake>{});
     fake::set_steps(c, w.shape, std::vector<float>(static_cast<std::size_t>(w.shape[0]), 0.002f), s);
     fake::set_input_range(s, 0.75f);
+    fake::learn_inputs(s);
     w.template use_form<fake>();
     std::vector<float> hat(static_cast<std::size_t>(w.size()));
     w.decode(c, hat.data());
@@ -349,8 +350,9 @@ TEST_CASE(
     }
     auto const all = pleat::test::whole(m);
     auto const dy = numbers(a.net.shape(in).size(), 71);
-    auto const walk = [&](auto& t, std::vector<float> const& input, bool mask) {
-      auto const p = t.pass({&all, 1}, m);
+    auto const walk = [&](auto& t, std::vector<float> const& input, bool mask, bool wanted = true) {
+      auto p = t.pass({&all, 1}, m);
+      p.input_gradient = wanted;
       t.begin();
       auto out = t.net.forward(p, pleat::test::from_host(c, input, in));
       auto const gradient = pleat::test::from_host(c, dy, out.y.shape());
@@ -359,7 +361,7 @@ TEST_CASE(
         dx = t.net.backward_input(p, out.saved, gradient, mask);
       else dx = t.net.backward_input(p, out.saved, gradient);
       t.net.backward_weight(p, out.saved);
-      return pleat::test::to_host(c, dx);
+      return wanted ? pleat::test::to_host(c, dx) : std::vector<float>(dx.data() ? 1 : 0);
     };
     auto const dx = walk(a, x, relu_before);
     auto expected = walk(b, rounded, false);
@@ -371,6 +373,32 @@ TEST_CASE(
     }
     CHECK((without > 4 && without < static_cast<int>(x.size()) / 2));
     CHECK(pleat::test::same_bits(a.gradients(), b.gradients()));
+    if (relu_before) return;
+    // The scale's gradient. With rounding frozen, x̂ moves with the scale s as x + s·(round(x/s) − x/s), and as ±127·s
+    // where it is cut: Σ dy·y is linear in s, and so are its differences, but for the floats' rounding of y.
+    auto const sum_at = [&](double step) {
+      std::vector<float> hat(x);
+      for (std::size_t i = 0; i < x.size(); ++i) {
+        double const v = static_cast<double>(x[i] / scale);
+        hat[i] = static_cast<float>(cut[i] > 0 ? std::copysign(127 * step, v)
+                                               : static_cast<double>(x[i]) + step * (std::nearbyint(v) - v));
+      }
+      auto const y = pleat::test::to_host(c, b.net.forward(b.pass({&all, 1}, m), pleat::test::from_host(c, hat, in)).y);
+      double sum = 0;
+      for (std::size_t i = 0; i < y.size(); ++i) sum += static_cast<double>(dy[i]) * static_cast<double>(y[i]);
+      return sum;
+    };
+    double const h = static_cast<double>(scale) / 2, n = static_cast<double>(codec::columns_of(w.shape)),
+                 slope = (sum_at(static_cast<double>(scale) + h) - sum_at(static_cast<double>(scale) - h)) / (2 * h),
+                 expected_step = slope / std::sqrt(n * 127), learned = fake::input_gradient(w.shape, s.input_shares);
+    CAPTURE(expected_step, learned);
+    CHECK(std::abs(expected_step) > 1e-2);
+    CHECK(std::abs(learned - expected_step) < 1e-3 * std::abs(expected_step));
+    // A layer whose input is data has no dx to give, and learns all the same.
+    auto const shares = s.input_shares.sum.limb;
+    s.input_shares = {};
+    CHECK(walk(a, x, false, false).empty());
+    CHECK(s.input_shares.sum.limb == shares);
   };
   for (bool const relu : {false, true})
     check(nn::linear<forms, space>("a", 20, 7), nn::linear<codec::forms<codec::dense<float>>, space>("a", 20, 7),
@@ -387,6 +415,49 @@ TEST_CASE(
   w.storage.grid = codec::grid_of<codec::int4<float, 32>>();
   CHECK_THROWS_MATCHES(fake::set_input_range(w.storage, 1), pleat::error,
                        MessageMatches(ContainsSubstring("static activations are for those of int8")));
+}
+
+TEST_CASE(
+    "the gradient of the inputs' scale is the paper's sum: the same bits in any order, NaN where a summand is not "
+    "finite") {
+  auto c = make_context();
+  encoded<fake> w(c, {4, 50}, numbers(200, 40));
+  auto& s = w.storage;
+  fake::set_input_range(s, 1);
+  auto x = numbers(3000, 41), dx = numbers(3000, 42);
+  x[7] = 127 * s.input_scale;  // the last code itself is clipped, by the paper's border
+  auto const grown = [&](index_t piece, bool counts = true) {
+    s.input_shares = {};
+    auto out = dx;
+    for (index_t at = 0; at < 3000; at += piece)
+      fake::mask_inputs(c, s, std::min(piece, 3000 - at), x.data() + at, out.data() + at, counts);
+    return s.input_shares;
+  };
+  CHECK(grown(3000).sum.value() == 0);  // nobody learns it
+  fake::learn_inputs(s);
+  double sum = 0, size = 0;
+  int clipped = 0;
+  for (std::size_t i = 0; i < x.size(); ++i) {
+    float const v = x[i] / s.input_scale;
+    double const slope = v >= 127    ? 127
+                         : v <= -127 ? -127
+                                     : static_cast<double>(std::nearbyint(v)) - static_cast<double>(v);
+    sum += static_cast<double>(dx[i]) * slope, size += std::abs(static_cast<double>(dx[i]) * slope);
+    clipped += std::abs(slope) == 127;
+  }
+  CHECK((clipped > 0 && clipped < 2900));
+  double const all = fake::input_gradient({4, 50}, grown(3000));
+  CHECK(std::abs(all - sum / std::sqrt(50.0 * 127)) <= 0x1p-23 * size / std::sqrt(50.0 * 127));
+  for (index_t const piece : {1, 17, 512, 700}) CHECK(fake::input_gradient({4, 50}, grown(piece)) == all);
+  CHECK(grown(3000, false).sum.value() == 0);
+  auto const copy = s;
+  s.learned_input.at(codec::learned_steps::value, 0) = 0.5;
+  fake::use_learned_input(s);
+  CHECK((s.input_scale == 0.5f && copy.input_scale == copy.learned_input.at(codec::learned_steps::value, 0)));
+  dx[2999] = std::numeric_limits<float>::infinity();
+  CHECK(std::isnan(fake::input_gradient({4, 50}, grown(700))));
+  CHECK_THROWS_MATCHES(fake::set_learned_input(codec::learned_steps::begin({1, 2}, 0), s), pleat::error,
+                       MessageMatches(ContainsSubstring("expected one scale of all inputs, found 2")));
 }
 
 TEST_CASE("a copy of a weight keeps its steps when the other's move") {

@@ -65,9 +65,10 @@ template <class Net> auto spoilt(par::model<Net> m) {
 
 /// A network of one layer, 20 → 4, whose rows are cut. Its sums are exact: every number is a multiple of a power of
 /// two, and the first steps are powers of two.
-auto one_layer(pleat::world& w, mesh const& l) {
+auto one_layer(pleat::world& w, mesh const& l, bool rows_cut = true) {
   auto net = nn::sequential(nn::linear("fc", 20, 4));
-  auto m = par::build(par::tensor_parallel(std::move(net), {par::row("fc.*")}), plan_of(l), w, {.seed = 3}) |
+  auto m = par::build(par::tensor_parallel(std::move(net), {rows_cut ? par::row("fc.*") : par::column("fc.*")}),
+                      plan_of(l), w, {.seed = 3}) |
            compress::quantize_aware<int8>{};
   m.net().for_each_parameter([&](auto& p) {
     std::vector<float> v;
@@ -140,7 +141,8 @@ TEST_CASE("mesh: training with codes on pipelines and under every stage of shard
   auto const rounded = [&](pleat::world& w, mesh const& l) {
     return build_on(w, l) | compress::quantize_aware<int8>{
                                 .train = compress::fine_tune(train, quiet(1)),
-                                .activations = compress::static_activations{.data = compress::calibration(train, 31)}};
+                                .activations = compress::static_activations{.data = compress::calibration(train, 31)},
+                                .inputs = compress::input_rule::learned};
   };
   auto const whole = file_over({}, [&](pleat::world& w) { return trained(w, {}); }),
              with_inputs = file_over({}, [&](pleat::world& w) { return rounded(w, {}); });
@@ -193,6 +195,55 @@ TEST_CASE(
     CAPTURE(parts);
     CHECK(after_a_step({1, parts, 1, 0}) == whole);
     CHECK(after_a_step({2, parts, 1, 3}) == whole);
+  }
+}
+
+// Inputs are multiples of 1/64, and their scale is 1/32: no sum before the softmax rounds.
+TEST_CASE(
+    "mesh: the gradient of the inputs' scale hears every element once, whether parts share inputs or have their own") {
+  using fake = codec::fake_quantized<float>;
+  auto const train = data(16);
+  auto const gradient = [&](mesh const& l, bool rows_cut) {
+    double g = 0;
+    on(l, [&](pleat::world& w) {
+      auto m = one_layer(w, l, rows_cut);
+      m.net().for_each_parameter([](auto& p) {
+        if constexpr (std::remove_cvref_t<decltype(p)>::forms::template contains<fake>) {
+          if (p.form_name() != fake::name) return;
+          auto& s = p.storage_of(codec::form_tag<fake>{});
+          fake::set_input_range(s, 127.0f / 32);
+          fake::learn_inputs(s);
+        }
+      });
+      auto options = quiet(1);
+      compress::step_learner learner(1e-2);
+      options.before_step = [&] { learner(m); };
+      (void)pleat::run::fit(m, train, options);  // one step: the batch is all samples
+      std::vector<double> mine;
+      nn::for_each_parameter(m.net(), [&](auto const& p) {
+        if (auto const* s = p.input_step()) mine = s->numbers;
+      });
+      auto least = mine, most = mine;
+      m.all_ranks().all_reduce(least, pleat::comm::reduction::min);
+      m.all_ranks().all_reduce(most, pleat::comm::reduction::max);
+      using codec::learned_steps;
+      if (mine.size() != 4 || least != most || mine[learned_steps::moves] != 1 || !(mine[0] > 0) || mine[0] == 0x1p-5)
+        throw pleat::error{"test", "the scale did not move alike", ""};
+      if (w.comm.rank() == 0) g = mine[learned_steps::first_moment] / 0.1;
+    });
+    return g;
+  };
+  double const whole = gradient({}, true);
+  // dx is a sum of 4 products, each at most 1/16·127·2^-9, in another order: 4 roundings of it; one of each share, of
+  // half of it at most, for 320 inputs
+  double const bound = 320 * 0.5 * 4 / 16.0 * 127 * 0x1p-9 * 5 * 0x1p-24 / std::sqrt(20.0 * 127);
+  CHECK(std::abs(whole) > 1000 * bound);
+  CHECK(gradient({3, 1, 1, 0}, true) == whole);
+  for (int const parts : {2, 3, 4}) {
+    CAPTURE(parts);
+    CHECK(gradient({1, parts, 1, 0}, true) == whole);
+    CHECK(gradient({2, parts, 1, 3}, true) == whole);
+    CHECK(std::abs(gradient({1, parts, 1, 0}, false) - whole) <= bound);
   }
 }
 

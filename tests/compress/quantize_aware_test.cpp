@@ -9,6 +9,7 @@
 #include <pleat/compute/instances.hpp>  // kernels compiled once, in pleat::kernels
 
 #include <catch2/catch_test_macros.hpp>
+#include <catch2/generators/catch_generators.hpp>
 #include <catch2/matchers/catch_matchers_exception.hpp>
 #include <catch2/matchers/catch_matchers_string.hpp>
 
@@ -68,12 +69,23 @@ TEST_CASE("activations trained with are those that run: the stored network answe
   auto w = alone();
   auto const train = data(64), test = data(40);
   compress::static_activations const seen{.data = compress::calibration(train), .observer = compress::percentile{99}};
-  auto const begun = build(w) | compress::quantize_aware<int8>{.activations = seen};
+  bool const learns = GENERATE(false, true);
+  CAPTURE(learns);
+  auto const rule = learns ? compress::input_rule::learned : compress::input_rule::observed;
+  auto const begun = build(w) | compress::quantize_aware<int8>{.activations = seen, .inputs = rule};
   auto const trained =
-      build(w) | compress::quantize_aware<int8>{.train = compress::fine_tune(train, quiet(3)), .activations = seen};
-  auto const scales = input_scales(trained);
-  CHECK(input_scales(begun) == scales);
+      build(w) | compress::quantize_aware<int8>{
+                     .train = compress::fine_tune(train, quiet(3)), .activations = seen, .inputs = rule};
+  auto const scales = input_scales(trained), first = input_scales(begun);
   REQUIRE(scales.size() == 3);
+  for (std::size_t i = 0; i < scales.size(); ++i) CHECK((scales[i] != first[i]) == learns);
+  if (learns) {  // of a training before they go on, each from where it is
+    auto const on = trained | compress::quantize_aware<int8>{.train = compress::fine_tune(train, quiet(1))};
+    for (std::size_t i = 0; i < scales.size(); ++i) {
+      CHECK(input_scales(on)[i] != scales[i]);
+      CHECK(std::abs(input_scales(on)[i] / scales[i] - 1) < 0.01f);  // four steps of a thousandth
+    }
+  }
   CHECK(std::all_of(scales.begin(), scales.end(), [](float s) { return s > 0; }));
   auto const stored = trained | compress::quantize<int8>{};
   CHECK(values_of(stored)[0].form == "int8");
@@ -105,6 +117,7 @@ TEST_CASE(
   auto w = alone();
   auto const train = data(64), judge = data(32);
   for (auto const rule : {compress::step_rule::learned, compress::step_rule::largest}) {
+    bool const learns = rule == compress::step_rule::largest;  // scales of inputs, whatever moves those of weights
     for (bool const best : {false, true}) {
       pleat_test::scratch_folder const f;
       auto options = quiet(4);
@@ -113,6 +126,7 @@ TEST_CASE(
       auto const run_with = [&](auto const& o, index_t samples = 20) {
         compress::quantize_aware<int8> t{.train = compress::fine_tune(train, o), .steps = rule, .step_rate = 1e-2};
         if (best) t.activations = compress::static_activations{.data = compress::calibration(train, samples)};
+        if (best && learns) t.inputs = compress::input_rule::learned;
         return pleat::run::file_image(build(w) | (compress::prune{.sparsity = 0.3} | t));
       };
       auto const whole = run_with(options);
@@ -129,10 +143,11 @@ TEST_CASE(
       stopped.on_event = [&](pleat::run::event const& e) {
         if (first == 0 && e.what == pleat::run::event::kind::step) first = e.step;
       };
-      if (best)  // other samples are other scales, and other products than those trained with
+      if (best && !learns)  // other samples are other scales, and other products than those trained with
         CHECK_THROWS_WITH(run_with(stopped, 3),
                           ContainsSubstring("inputs that were rounded by other scales than here"));
-      CHECK((run_with(stopped) == whole));
+      // learned ones come with the checkpoint, wherever they begin
+      CHECK((run_with(stopped, learns ? 3 : 20) == whole));
       CHECK(first == 10);
     }
   }
@@ -182,6 +197,46 @@ TEST_CASE("steps are learned: the loss falls though no weight moves, and not whe
   }
 }
 
+TEST_CASE("scales of inputs are learned: the loss falls though nothing else moves, and not where they were observed") {
+  auto w = alone();
+  auto const train = data(256);
+  auto model = build(w);
+  auto taught = quiet(6);
+  taught.optimizer = pleat::nn::adamw{.learning_rate = 0.02};
+  (void)pleat::run::fit(model, train, taught);
+  for (auto const rule : {compress::input_rule::learned, compress::input_rule::observed}) {
+    // planted: all inputs beyond a sixth of the largest are cut
+    auto begun = model | compress::quantize_aware<int8>{
+                             .steps = compress::step_rule::largest,
+                             .activations = compress::static_activations{.data = compress::calibration(train)}};
+    begun.net().for_each_parameter([&](auto& p) {
+      using fake = pleat::codec::fake_quantized<float>;
+      if constexpr (std::remove_cvref_t<decltype(p)>::forms::template contains<fake>) {
+        if (p.form_name() != fake::name) return;
+        auto& s = p.storage_of(pleat::codec::form_tag<fake>{});
+        fake::set_input_range(s, s.input_scale * 127 / 6);
+        if (rule == compress::input_rule::learned) fake::learn_inputs(s);
+      }
+    });
+    std::vector<double> losses;
+    auto still = quiet(6);
+    still.optimizer = pleat::nn::sgd{.learning_rate = 0};
+    still.on_event = [&](pleat::run::event const& e) {
+      if (e.what == pleat::run::event::kind::epoch) losses.push_back(e.loss);
+    };
+    auto const after = begun | compress::quantize_aware<int8>{.train = compress::fine_tune(train, still),
+                                                              .steps = compress::step_rule::largest,
+                                                              .step_rate = 1e-2};
+    REQUIRE(losses.size() == 6);
+    CAPTURE(losses);
+    if (rule == compress::input_rule::learned) CHECK(losses.back() < 0.8 * losses.front());
+    else  // an epoch's mean adds other batches' losses, which are floats
+      for (double const l : losses) CHECK(std::abs(l - losses[0]) < 1e-6 * losses[0]);
+    CHECK((input_scales(after) == input_scales(begun)) == (rule == compress::input_rule::observed));
+    CHECK(values_of(after)[0].values == values_of(begun)[0].values);
+  }
+}
+
 TEST_CASE("trained with codes of 4 bits, the loss falls below that of rounding after the same training") {
   auto w = alone();
   auto const train = data(256);
@@ -228,7 +283,8 @@ TEST_CASE("the same bytes on any number of ranks") {
       images[rank] = pleat::run::file_image(
           build(w) | compress::quantize_aware<int8>{
                          .train = compress::fine_tune(train, quiet(2)),
-                         .activations = compress::static_activations{.data = compress::calibration(train, 37)}});
+                         .activations = compress::static_activations{.data = compress::calibration(train, 37)},
+                         .inputs = compress::input_rule::learned});
     });
     if (ranks == 1) rounded = images[0];
     for (auto const& image : images) CHECK((image == rounded));
@@ -320,6 +376,8 @@ TEST_CASE("bad input: groups that do not divide, NaN by name, a rate that is non
        compress::quantize_aware<int4>{.activations = compress::static_activations{.data = compress::calibration(train)},
                                       .misfit = compress::misfit::ignore}),
       pleat::error, MessageMatches(ContainsSubstring("the codes are those of 'int4_g32'")));
+  CHECK_THROWS_MATCHES((model | compress::quantize_aware<int8>{.inputs = compress::input_rule::learned}), pleat::error,
+                       MessageMatches(ContainsSubstring("inputs stay floats: .activations holds no data")));
   CHECK_THROWS_MATCHES((model | compress::quantize_aware<int8>{.step_rate = 0}), pleat::error,
                        MessageMatches(ContainsSubstring("step_rate is the relative change")));
   auto values = values_of(model)[2].values;

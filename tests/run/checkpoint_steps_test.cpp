@@ -63,7 +63,20 @@ struct runner : trained<net_type> {
     for (auto const& o : others) eights.push_back(o), fours.push_back(o);
     model = std::move(model) | compress::quantize_aware<int8>{.ignore = eights};
     model = std::move(model) | compress::quantize_aware<int4>{.ignore = fours};
+    for_each_rounding([](auto& s) {
+      codec::fake_quantized<float>::set_input_range(s, 2);
+      codec::fake_quantized<float>::learn_inputs(s);
+    });
     renew();
+  }
+  /// f(storage&) for a and b, whose inputs are rounded: to the one they come whole, to the other cut.
+  template <class F> void for_each_rounding(F&& f) {
+    model.net().for_each_parameter([&](auto& w) {
+      using all = typename std::remove_cvref_t<decltype(w)>::forms;
+      if constexpr (all::template contains<int4>)
+        if (!w.absent && (w.name == "a.weight" || w.name == "b.weight"))
+          f(w.storage_of(codec::form_tag<codec::fake_quantized<float>>{}));
+    });
   }
   void renew() { optimizer = decltype(optimizer)(model.context(), model.arena(), nn::adamw{.learning_rate = 0.01}); }
   void steps(int from, int to) {
@@ -132,7 +145,9 @@ TEST_CASE(
   for (auto const& [name, shape] : {std::pair<char const*, pl::extents>{"a.weight", {4, 40, 1}},
                                     {"b.weight", {4, 96, 1}},
                                     {"c.weight", {4, 64, 3}},
-                                    {"d.weight", {4, 20, 2}}}) {
+                                    {"d.weight", {4, 20, 2}},
+                                    {"a.weight[input]", {4, 1, 1}},
+                                    {"b.weight[input]", {4, 1, 1}}}) {
     auto const* e = group.find(name);
     REQUIRE(e);
     CHECK(e->shape == shape);
@@ -205,7 +220,15 @@ TEST_CASE(
     t.optimizer = decltype(t.optimizer)(t.model.context(), t.model.arena(), nn::adamw{.learning_rate = 0.01});
     pl::run::save_checkpoint(f / "without", t.model, t.optimizer, 1);
   }
+  CHECK_THAT(said([&](runner& r) { (void)r.load(f / "without"); }),
+             ContainsSubstring("its weights were trained on inputs as they came, and here inputs are rounded"));
+  CHECK_THAT(said([&](runner& r) {  // of the same value, and not learned
+               r.for_each_rounding([](auto& s) { codec::fake_quantized<float>::set_input_range(s, 2); });
+               (void)r.load(f / "half");
+             }),
+             ContainsSubstring("inputs that were rounded by other scales than here"));
   CHECK(said([&](runner& r) {
+          r.for_each_rounding([](auto& s) { codec::fake_quantized<float>::set_input_range(s, 0); });
           auto const remark = r.load(f / "without").remark;
           if (remark != "learned steps are not in this checkpoint: those of 4 weights stay what they are")
             throw pl::error{"test", remark, ""};

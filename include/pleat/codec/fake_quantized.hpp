@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <limits>
 #include <memory>
 #include <span>
 #include <string>
@@ -20,6 +21,7 @@
 #include <pleat/codec/detail/fake_quantize.hpp>
 #include <pleat/codec/detail/fake_quantized_image.hpp>
 #include <pleat/codec/detail/host_bits.hpp>
+#include <pleat/codec/detail/input_shares.hpp>
 #include <pleat/codec/detail/put_code.hpp>
 #include <pleat/codec/detail/step_gradient.hpp>
 #include <pleat/codec/detail/watched_inputs.hpp>
@@ -45,7 +47,8 @@ namespace pleat::codec {
 /// Activations stay floats, or (int8's grid alone, once `set_input_range` has said so) are rounded by one static scale:
 /// a product is then int8's own, in integers, with the codes of the moment, so that training sees the very numbers that
 /// the stored weight will give. Straight-through there too: the gradient of the weight takes the rounded inputs
-/// (`round_inputs`), and inputs beyond ±127 steps get none (`mask_inputs`); layers call both.
+/// (`round_inputs`), and inputs beyond ±127 steps get none (`mask_inputs`); layers call both. That scale is learned, too,
+/// once `learn_inputs` has said so: then mask_inputs sums up its gradient as batches go back (`input_gradient`).
 ///
 /// `convert` writes exactly the codes and steps of the last product, and that scale, into a form of the same grid. A
 /// file holds ".values" F32, ".grid" I32 [4], ".step" F32 if there are learned ones, ".input_scale" F32 [1] if there is
@@ -67,6 +70,8 @@ template <class T> struct fake_quantized {
     learned_steps learned;                     ///< the same in double, and how they move; on the host
     typename masked<T>::template storage<Space>::bits_view bits;  ///< of what lives; empty: all
     float input_scale = 0;                                        ///< of activations; 0: they are not rounded
+    learned_steps learned_input;        ///< that scale in double, and how it moves; empty: it stays
+    detail::input_shares input_shares;  ///< of its gradient, since it was last moved
     /// while calibrating: counts the magnitudes of all activations that come by
     std::shared_ptr<magnitude_histogram> watch;
     void attach(T* v) noexcept { values = v; }
@@ -123,6 +128,36 @@ template <class T> struct fake_quantized {
     typename int8<T>::template storage<Space> q;
     int8<T>::set_input_range(q, amax);
     s.input_scale = q.input_scale;
+    s.learned_input = {};
+  }
+  /// The scale of its activations is learned from now on; it has not moved yet. Without one nothing changes.
+  template <class Space> static void learn_inputs(storage<Space>& s) {
+    if (rounds_inputs(s)) set_learned_input(learned_steps::begin({s.input_scale}, 0), s);
+  }
+  template <class Space> [[nodiscard]] static bool learns_inputs(storage<Space> const& s) noexcept {
+    return s.learned_input.size() > 0;
+  }
+  /// That scale and what moves it, as they were kept. \throws error for more than one
+  template <class Space> static void set_learned_input(learned_steps scale, storage<Space>& s) {
+    if (scale.size() != 1)
+      throw error{"codec::fake_quantized::set_learned_input",
+                  "expected one scale of all inputs, found " + std::to_string(scale.size()),
+                  "Give the one that learned_input had"};
+    s.learned_input = std::move(scale);
+    use_learned_input(s);
+  }
+  /// After s.learned_input has changed: products take the scale that it says, and its gradient is that of the next
+  /// batches.
+  template <class Space> static void use_learned_input(storage<Space>& s) {
+    s.input_scale = static_cast<float>(s.learned_input.at(learned_steps::value, 0));
+    s.input_shares = {};
+  }
+  /// The gradient of that scale, = Σ dL/dx̂·∂x̂/∂scale / √(N·127), N inputs to an output, with ∂x̂/∂scale =
+  /// round(x/scale) − x/scale inside, ±127 where x is cut; NaN if a summand was not finite. \param shares of all ranks
+  /// \param weight shape of the whole
+  [[nodiscard]] static double input_gradient(extents const& weight, detail::input_shares const& shares) {
+    return shares.nonfinite > 0 ? std::numeric_limits<double>::quiet_NaN()
+                                : shares.sum.value() * scale_of(code_grid{}, columns_of(weight));
   }
   template <class Space> [[nodiscard]] static bool rounds_inputs(storage<Space> const& s) noexcept {
     return s.input_scale > 0;
@@ -132,9 +167,11 @@ template <class T> struct fake_quantized {
   static void round_inputs(context<Space>& c, storage<Space> const& s, index_t n, T const* x, T* out) {
     compute::for_each(c.space(), n, detail::round_inputs_body{x, s.input_scale, out}, 3.0);
   }
-  /// Zero for the gradients of inputs that were cut. \param x, dx n elements
+  /// Zero for the gradients of inputs that were cut; where their scale is learned, its gradient grows by their shares.
+  /// \param x, dx n elements \param counts false: another rank has the same inputs and counts them
   template <class Space>
-  static void mask_inputs(context<Space>& c, storage<Space> const& s, index_t n, T const* x, T* dx) {
+  static void mask_inputs(context<Space>& c, storage<Space>& s, index_t n, T const* x, T* dx, bool counts = true) {
+    if (counts && learns_inputs(s)) detail::add_input_shares(c, n, x, dx, s.input_scale, s.input_shares);
     compute::for_each(c.space(), n, detail::mask_inputs_body{x, s.input_scale, dx}, 2.0);
   }
 
@@ -163,6 +200,7 @@ template <class T> struct fake_quantized {
     fresh.values = s.values;
     fresh.grid = w.grid;
     fresh.input_scale = w.input_scale;
+    if (learns_inputs(s)) learn_inputs(fresh);
     if (detail::find_part(parts, ".step")) set_steps(c, shape, w.steps, fresh);
     if (detail::find_part(parts, ".mask")) take_mask(c, w.bits, fresh);
     copy_from_host(c, w.values.data(), tensor<T, Space>::wrap(fresh.values, shape));
@@ -293,6 +331,7 @@ template <class T> struct fake_quantized {
     storage<Space> out;
     out.grid = s.grid;
     out.input_scale = s.input_scale;
+    out.learned_input = s.learned_input;
     if (s.bits.data()) {
       typename masked<T>::template storage<Space> m;
       m.bits = s.bits;

@@ -34,21 +34,34 @@ enum class step_rule : std::uint8_t {
   largest   ///< each step follows the largest magnitude of its row or group: nothing clips (plain straight-through)
 };
 
-/// Moves the learned steps of a model's fake-quantized weights: to be called between reduce and step, as run::fit's
-/// `before_step` does; it also zeroes the gradients of weights that are clipped. Adam on the logarithm-like scale of
-/// each step: a change is at most about `rate` of the step. What it knows of the past lies beside the steps
-/// (codec/learned_steps.hpp) and goes into checkpoints.
+/// What moves the scales by which the inputs of weights are rounded.
+enum class input_rule : std::uint8_t {
+  observed,  ///< nothing: each stays what the observer found before training began
+  learned    ///< the gradient of each, as of the steps of weights (LSQ); the observer says where it begins
+};
+
+/// Moves the learned steps of a model's fake-quantized weights, and the learned scales of their inputs: to be called
+/// between reduce and step, as run::fit's `before_step` does; it also zeroes the gradients of weights that are clipped.
+/// Adam on the logarithm-like scale of each step: a change is at most about `rate` of the step. What it knows of the
+/// past lies beside the steps (codec/learned_steps.hpp) and goes into checkpoints.
 ///
 /// Every rank sums over the elements whose gradients it has; a step whose elements are on several ranks (shards of the
 /// optimizer's state, parts of a row over the tensor axis) gets the sum over them, exactly, before it is scaled. So all
 /// who have a step move it alike, and where the gradients of the weights have the same bits, the steps have them too.
-/// Collective over those ranks.
+/// The scale of a weight's inputs gets the sum over all samples of the step, and over the parts of the weight, exactly,
+/// so its bits are the same wherever those of the samples' gradients are. Collective over those ranks.
 class step_learner {
  public:
   explicit step_learner(double rate = 1e-3) : rate_(rate) {}
 
   template <class Net> void operator()(parallel::model<Net>& m) {
     (void)m.arena();  // gradients have come
+    move_steps(m);
+    move_inputs(m);
+  }
+
+ private:
+  template <class Net> void move_steps(parallel::model<Net>& m) {
     largest_.clear(), shared_.clear();
     for_each_learning(m, [&](auto& w, auto& s, auto form) {
       using F = decltype(form);
@@ -84,16 +97,42 @@ class step_learner {
     });
   }
 
- private:
+  template <class Net> void move_inputs(parallel::model<Net>& m) {
+    using shares = codec::detail::input_shares;
+    std::vector<std::int64_t> numbers;
+    for_each_trained(m, [&](auto&, auto& s, auto form) {
+      if (!decltype(form)::learns_inputs(s)) return;
+      numbers.resize(numbers.size() + shares::width);
+      s.input_shares.put(numbers.data() + numbers.size() - shares::width);
+    });
+    if (numbers.empty()) return;
+    if (m.ranks().size() > 1) m.ranks().all_reduce(numbers);
+    if (m.parts().size() > 1) m.parts().all_reduce(numbers);
+    auto const* from = numbers.data();
+    for_each_trained(m, [&](auto& w, auto& s, auto form) {
+      using F = decltype(form);
+      if (!F::learns_inputs(s)) return;
+      shares all;
+      all.add(from), from += shares::width;
+      move(s.learned_input, 0, F::input_gradient(w.whole(), all));
+      F::use_learned_input(s);
+    });
+  }
+
   /// f(weight&, storage&, form) for every weight that is here and learns its steps.
   template <class Net, class F> static void for_each_learning(parallel::model<Net>& m, F&& f) {
+    for_each_trained(m, [&](auto& w, auto& s, auto form) {
+      if (s.steps.size() > 0) f(w, s, form);
+    });
+  }
+  /// f(weight&, storage&, form) for every weight that is here and trains as codes.
+  template <class Net, class F> static void for_each_trained(parallel::model<Net>& m, F&& f) {
     using form = codec::fake_quantized<typename parallel::model<Net>::value_type>;
     m.net().for_each_parameter([&](auto& w) {
       if constexpr (requires { typename std::remove_cvref_t<decltype(w)>::forms; }) {
         if constexpr (std::remove_cvref_t<decltype(w)>::forms::template contains<form>) {
           if (w.absent || w.form_name() != form::name || !w.requires_grad) return;
-          auto& s = w.storage_of(codec::form_tag<form>{});
-          if (s.steps.size() > 0) f(w, s, form{});
+          f(w, w.storage_of(codec::form_tag<form>{}), form{});
         }
       }
     });
@@ -145,9 +184,13 @@ class step_learner {
 /// Activations stay floats unless `.activations` holds data: then that observer finds one scale for the inputs of each
 /// weight (int8 alone), in what the samples give before training begins, and every product from then on is int8's own,
 /// in integers: training sees the very numbers that the stored form will give. Gradients go straight through, but for
-/// inputs beyond ±127 steps, which get none. `quantize<Target>` stores that scale too.
+/// inputs beyond ±127 steps, which get none. `quantize<Target>` stores that scale too. It stays as the observer found
+/// it, or, with `.inputs = input_rule::learned`, begins there and is a parameter like the weights' steps: LSQ's gradient
+/// round(x/s) − x/s inside and ±127 outside, over √(N·127), N the inputs of one output. (The paper begins at
+/// 2·mean|x|/√127, which suits few bits; at eight, what the observer finds lies nearer.)
 ///
 ///     quantize_aware<>{.train = …, .activations = static_activations{.data = calibration(train, 300)}} | quantize<>{}
+///     quantize_aware<>{.train = …, .activations = static_activations{…}, .inputs = input_rule::learned} | quantize<>{}
 ///
 /// What was pruned before stays zero. Without `.train` the weights only take the form: for a loop of one's own, with a
 /// step_learner.
@@ -166,6 +209,7 @@ template <class Target = codec::int8<float>> struct quantize_aware {
   std::optional<fine_tune> train{};
   step_rule steps = step_rule::learned;
   std::optional<static_activations> activations{};  ///< data for static activations; empty: they stay floats
+  input_rule inputs = input_rule::observed;         ///< whether their scales move while training goes on
   double step_rate = 1e-3;  ///< largest relative change of a learned step per optimizer step, about
   /// when a weight's columns are no multiple of the grid's group; next is as ignore here
   compress::misfit misfit = misfit::refuse;
@@ -181,13 +225,19 @@ template <class Target = codec::int8<float>> struct quantize_aware {
 
   /// Collective. \throws error for a weight with NaN or infinity (by name), groups that do not divide (misfit::refuse),
   /// steps that follow the magnitudes of rows that are cut over the tensor axis, no weight that is selected, an empty
-  /// calibration set, activations of a form other than int8, or as run::fit does
+  /// calibration set, activations of a form other than int8, learned scales of inputs that are not rounded, or as
+  /// run::fit does
   template <class Net> void run(parallel::model<Net>& m) const {
     using form = codec::fake_quantized<typename parallel::model<Net>::value_type>;
     if (!(step_rate > 0 && step_rate < 0.5))
       throw error{"compress::quantize_aware",
                   "step_rate is the relative change of a step, in (0, 0.5), found " + std::to_string(step_rate),
                   "Leave it at 1e-3: a thousandth of a step for every step of the optimizer"};
+    if (inputs == input_rule::learned && !activations)
+      throw error{"compress::quantize_aware",
+                  "the scales of inputs are to be learned, and inputs stay floats: .activations holds no data",
+                  "Say .activations = static_activations{.data = calibration(train, 300)}, where they begin, or leave "
+                  ".inputs as it is"};
     if (activations) {
       activations->check("compress::quantize_aware");
       if constexpr (!std::is_same_v<Target, codec::int8<float>>)
@@ -215,20 +265,19 @@ template <class Target = codec::int8<float>> struct quantize_aware {
       detail::give_input_scales(
           m, *activations, "compress::quantize_aware", on_note,
           [&](auto&& f) { for_each_chosen([&](auto& w) { f(w, w.storage_of(codec::form_tag<form>{})); }); },
-          [](auto& s, float range) { form::set_input_range(s, range); });
+          [&](auto& s, float range) {
+            form::set_input_range(s, range);
+            if (inputs == input_rule::learned) form::learn_inputs(s);
+          });
     if (!train) return;
     auto options = train->options();
-    if (steps == step_rule::learned) {
-      auto const theirs = options.before_step;
-      step_learner learner(step_rate);
-      options.before_step = [&] {
-        learner(m);
-        if (theirs) theirs();
-      };
-      (void)pleat::run::fit(m, train->data(), options);
-    } else {
-      (void)pleat::run::fit(m, train->data(), options);
-    }
+    auto const theirs = options.before_step;
+    step_learner learner(step_rate);  // of what is learned, now or from a training before
+    options.before_step = [&] {
+      learner(m);
+      if (theirs) theirs();
+    };
+    (void)pleat::run::fit(m, train->data(), options);
   }
 
  private:
@@ -269,7 +318,8 @@ template <class Target = codec::int8<float>> struct quantize_aware {
       if constexpr (std::is_same_v<F, codec::masked<T>>) fresh.bits = s.bits;
       if constexpr (std::is_same_v<F, form>) {
         fresh.bits = s.bits;
-        if (s.grid == grid && !activations) fresh.input_scale = s.input_scale;  // trained with before
+        if (s.grid == grid && !activations)  // trained with before
+          fresh.input_scale = s.input_scale, fresh.learned_input = s.learned_input;
         if (steps == step_rule::learned && s.grid == grid && s.steps.size() > 0)
           fresh.steps = s.steps, fresh.learned = s.learned, again = true;
       }

@@ -82,6 +82,10 @@ template <class T, class Space> class any_weight : public parameter {
   /// Puts them back, and what moves them. \throws error for a number of them that does not fit
   virtual void set_steps(context<Space>& c, codec::learned_steps steps) = 0;
 
+  /// The step by which its form rounds its inputs, if it learns it; else null.
+  [[nodiscard]] virtual codec::learned_steps const* input_step() const = 0;
+  /// Puts it back, and what moves it. \throws error for a form that learns none
+  virtual void set_input_step(codec::learned_steps step) = 0;
   /// The scale by which its form rounds its inputs; 0: they stay as they are.
   [[nodiscard]] virtual float input_scale() const = 0;
 

@@ -153,7 +153,7 @@ template <class Forms = codec::forms<codec::dense<float>>, class Space = Kokkos:
   [[nodiscard]] tensor_type backward_input(pass<Space> const& p, saved& s, tensor_type dy) {
     tensor_type dx;
     if (p.tensor && weight_.where.shards(1)) dy = redistribute(p, std::move(dy), {});
-    if (p.input_gradient) {
+    if (p.input_gradient || learns_inputs(weight_)) {
       auto const g = part(s.x.shape());
       dx = tensor_type::allocate(*p.where, s.x.shape());
       if (g.out_channels == 0) {
@@ -165,9 +165,12 @@ template <class Forms = codec::forms<codec::dense<float>>, class Space = Kokkos:
             F::convolve_transposed(*p.where, g, w, static_cast<value_type const*>(dy.data()), dx.data());
           else cannot_convolve(F::name);
         });
-        mask_cut_inputs(p, s.x, dx, weight_);
+        // of weights that are cut a rank has addends, or inputs of its own
+        mask_cut_inputs(p, s.x, dx, weight_, weight_.where.shards() || s.x.layout().cut());
       }
-      if (p.tensor && cut_inside_groups()) {
+      if (!p.input_gradient) {
+        dx = {};
+      } else if (p.tensor && cut_inside_groups()) {
         dx = out_of_groups(p, std::move(dx));
       } else if (p.tensor) {
         auto const made = cut_between_groups() ? product_result{s.x.layout(), false}

@@ -106,12 +106,13 @@ template <class Forms = codec::forms<codec::dense<float>>, class Space = Kokkos:
   [[nodiscard]] tensor_type backward_input(pass<Space> const& p, saved& s, tensor_type dy, bool mask_input = false) {
     tensor_type dx;
     dy = aligned_gradient(p, std::move(dy), weight_);
-    if (p.input_gradient) {
+    if (p.input_gradient || learns_inputs(weight_)) {
       pass<Space> inner = p;
       if (s.in.rank() != s.x.rank()) inner.input = reshaped(p.input, s.in, rows_of_samples(s.in)).layout;
       dx = apply_transposed(inner, dy, weight_, mask_input ? s.x.data() : nullptr);
-      if (rounds_inputs(weight_)) mask_cut_inputs(p, redistribute(inner, s.x, dx.layout()), dx, weight_);
-      dx = dx.reshape(s.in);
+      if (rounds_inputs(weight_))
+        mask_cut_inputs(p, redistribute(inner, s.x, dx.layout()), dx, weight_, dx.layout().cut());
+      dx = p.input_gradient ? dx.reshape(s.in) : tensor_type{};
     }
     s.dy = std::move(dy);
     return dx;

@@ -221,6 +221,24 @@ template <class Forms, class Space> class weight : public any_weight<typename Fo
       else return nullptr;
     });
   }
+  [[nodiscard]] codec::learned_steps const* input_step() const final {
+    return visit([](auto, auto& s) -> codec::learned_steps const* {
+      if constexpr (requires { s.learned_input.numbers; })
+        return s.learned_input.numbers.empty() ? nullptr : &s.learned_input;
+      else return nullptr;
+    });
+  }
+  void set_input_step(codec::learned_steps step) final {
+    visit([&](auto tag, auto& s) {
+      [[maybe_unused]] auto const& w = *this;
+      using F = typename decltype(tag)::type;
+      if constexpr (requires { F::set_learned_input(std::move(step), s); }) F::set_learned_input(std::move(step), s);
+      else
+        throw error{"nn::weight::set_input_step",
+                    "'" + w.name + "' has the form '" + std::string(F::name) + "', which learns no scale of its inputs",
+                    "Give it the form 'fake_quantized' first (compress::quantize_aware)"};
+    });
+  }
   [[nodiscard]] float input_scale() const final {
     return visit([](auto, auto& s) -> float {
       if constexpr (requires { s.input_scale; }) return s.input_scale;
@@ -384,14 +402,26 @@ template <class Forms, class Space> [[nodiscard]] bool rounds_inputs(weight<Form
     else return false;
   });
 }
+/// Whether products with w learn by which scale they round their inputs: from dx, which they need even if nobody else
+/// does.
+template <class Forms, class Space> [[nodiscard]] bool learns_inputs(weight<Forms, Space> const& w) {
+  return w.visit([](auto tag, auto const& s) {
+    using F = typename decltype(tag)::type;
+    if constexpr (detail::may_round_inputs<F, Space>) return F::learns_inputs(s);
+    else return false;
+  });
+}
 /// dx of a product with x, placed as x is: what the form in use cut off gets none.
+/// \param own whether no other rank of the tensor axis has the same elements of dx, complete
 template <class Forms, class Space, class T>
-void mask_cut_inputs(pass<Space> const& p, tensor<T, Space> const& x, tensor<T, Space>& dx,
-                     weight<Forms, Space> const& w) {
-  w.visit([&](auto tag, auto const& s) {
+void mask_cut_inputs(pass<Space> const& p, tensor<T, Space> const& x, tensor<T, Space>& dx, weight<Forms, Space>& w,
+                     bool own) {
+  w.visit([&](auto tag, auto& s) {
     using F = typename decltype(tag)::type;
     if constexpr (detail::may_round_inputs<F, Space>)
-      if (F::rounds_inputs(s)) F::mask_inputs(*p.where, s, dx.size(), static_cast<T const*>(x.data()), dx.data());
+      if (F::rounds_inputs(s))
+        F::mask_inputs(*p.where, s, dx.size(), static_cast<T const*>(x.data()), dx.data(),
+                       own || !p.tensor || p.tensor->rank() == 0);
   });
 }
 

@@ -44,13 +44,14 @@ PLEAT_ONCE [[nodiscard]] inline bool is_stored(nn::parameter const& w) { return 
 PLEAT_ONCE [[nodiscard]] inline bool is_encoded(nn::parameter const& w) { return !w.in_arena && w.tied_to.empty(); }
 
 /// The scales by which weights that are trained round their inputs, as one word: the same however the model lies; ""
-/// where there are none. Collective.
+/// where there are none. Of those that are learned that they are: their values are among the learned steps. Collective.
 template <class T, class Space>
 [[nodiscard]] std::string words_of_input_scales(parallel::any_model<T, Space> const& m) {
   std::uint64_t sum = 0;
   nn::for_each_parameter(m.any_net(), [&](nn::any_weight<T, Space> const& w) {
-    float const scale = is_stored(w) && !w.absent ? w.input_scale() : 0;
+    float scale = is_stored(w) && !w.absent ? w.input_scale() : 0;
     if (!(scale > 0)) return;
+    if (w.input_step()) scale = -1;
     io::checksum one;
     one.add(std::as_bytes(std::span(w.name.data(), w.name.size())));
     one.add(std::as_bytes(std::span(&scale, 1)));
@@ -270,8 +271,7 @@ struct image {
           of.push_back({w.name, dtype_of<W>, of_all_ranks(m.ranks().size(), w.whole())});
       });
     }
-    auto const learned = step_arrays(m);
-    if (auto list = describe_steps(m, learned); !list.empty()) {
+    if (auto list = describe_steps(step_arrays(m)); !list.empty()) {
       if (best) groups[best_steps_group] = list;
       groups[steps_group] = std::move(list);
     }
@@ -336,12 +336,14 @@ struct image {
   }
   template <class T, class Space>
   void add_steps(parallel::any_model<T, Space> const& m, std::string const& group, steps_by_weight const& steps) {
-    for_each_steps(m, steps, [&](nn::parameter const& w, codec::step_places const& at, codec::learned_steps const& s) {
-      if (!writes_steps(m, w, s) || at.here.size() == 0) return;
-      auto const from = std::as_bytes(std::span(s.numbers));
-      auto& to = bytes.emplace_back(from.begin(), from.end());
-      parts.push_back({layout.find(group, w.name), at.here, {0, at.here.size()}, as_span(to)});
-    });
+    for_each_steps(
+        m, steps,
+        [&](std::string const& name, codec::step_places const& at, codec::learned_steps const& s, bool writes) {
+          if (!writes || at.here.size() == 0) return;
+          auto const from = std::as_bytes(std::span(s.numbers));
+          auto& to = bytes.emplace_back(from.begin(), from.end());
+          parts.push_back({layout.find(group, name), at.here, {0, at.here.size()}, as_span(to)});
+        });
   }
   /// Every data rank its own row.
   template <class T, class Space> void add_residuals(parallel::any_model<T, Space> const& m) {

@@ -88,11 +88,13 @@ template <class T, class Space>
 
   auto const rounded = c.manifest.state.find("input_scales");
   if (auto const there = rounded == c.manifest.state.end() ? std::string() : rounded->second; there != inputs)
-    throw error{c.call,
-                there.empty()    ? "its weights were trained on inputs as they came, and here inputs are rounded"
-                : inputs.empty() ? "its weights were trained on rounded inputs, and here they come as they are"
-                                 : "its weights were trained on inputs that were rounded by other scales than here",
-                "Make the model as it was then: quantize_aware with the same .activations over the same samples"};
+    throw error{
+        c.call,
+        there.empty()    ? "its weights were trained on inputs as they came, and here inputs are rounded"
+        : inputs.empty() ? "its weights were trained on rounded inputs, and here they come as they are"
+                         : "its weights were trained on inputs that were rounded by other scales than here",
+        "Make the model as it was then: quantize_aware with the same .activations over the same samples, and the same "
+        ".inputs"};
 
   demand_same_forms(m, c);
   using W = nn::master_t<T>;

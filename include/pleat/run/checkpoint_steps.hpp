@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 /// \file
 /// Learned steps of weights that train as codes (codec/learned_steps.hpp) in checkpoints: by the index that each has in
-/// the whole weight, like masks.
+/// the whole weight, like masks; and the one by which a weight's inputs are rounded.
 #pragma once
 
 #include <cstddef>
@@ -25,7 +25,10 @@ namespace pleat::run::detail {
 /// Group names of a checkpoint's files.
 inline constexpr char const *steps_group = "steps", *best_steps_group = "best-steps";
 
-/// Steps of this rank's parts by weight.
+/// Under which name the step of a weight's inputs is kept.
+[[nodiscard]] inline std::string input_step_name(nn::parameter const& w) { return w.name + "[input]"; }
+
+/// Steps of this rank's parts by weight, and those of their inputs.
 using steps_by_weight = std::map<std::string, codec::learned_steps>;
 
 /// Steps that weights of this rank learn: none where nobody trains codes.
@@ -33,7 +36,9 @@ template <class T, class Space>
 [[nodiscard, gnu::cold]] steps_by_weight learned_steps_of(parallel::any_model<T, Space> const& m) {
   steps_by_weight all;
   nn::for_each_parameter(m.any_net(), [&](nn::any_weight<T, Space> const& w) {
-    if (auto const* s = w.absent || !w.tied_to.empty() ? nullptr : w.steps()) all.emplace(w.name, *s);
+    if (w.absent || !w.tied_to.empty()) return;
+    if (auto const* s = w.steps()) all.emplace(w.name, *s);
+    if (auto const* s = w.input_step()) all.emplace(input_step_name(w), *s);
   });
   return all;
 }
@@ -42,8 +47,10 @@ template <class T, class Space>
 [[gnu::cold]] void give_learned_steps(parallel::any_model<T, Space>& m, steps_by_weight const& steps) {
   if (steps.empty()) return;
   m.any_net().for_each_parameter([&](nn::any_weight<T, Space>& w) {
-    auto const at = steps.find(w.name);
-    if (at != steps.end() && !w.absent && w.steps()) w.set_steps(m.context(), at->second);
+    if (w.absent) return;
+    if (auto const at = steps.find(w.name); at != steps.end() && w.steps()) w.set_steps(m.context(), at->second);
+    if (auto const at = steps.find(input_step_name(w)); at != steps.end() && w.input_step())
+      w.set_input_step(at->second);
   });
 }
 
@@ -51,55 +58,64 @@ template <class T, class Space>
 [[nodiscard]] inline codec::step_places places_of(nn::parameter const& w, codec::learned_steps const& s) {
   return codec::places_of_steps(w.whole(), w.box(), s.group);
 }
-
-/// One rank of those that have the same steps writes them: of the data axis the first, of parts that share rows the
-/// first.
-template <class T, class Space>
-[[nodiscard]] bool writes_steps(parallel::any_model<T, Space> const& m, nn::parameter const& w,
-                                codec::learned_steps const& s) {
-  bool const own = w.parts == 1 || (w.where.shards() && (w.where.dim == 0 || s.group > 0));
-  return m.ranks().rank() == 0 && (own || w.part == 0);
+/// Where the one of its inputs lies.
+[[nodiscard]] inline codec::step_places place_of_input_step() {
+  codec::step_places p{extents{static_cast<index_t>(codec::learned_steps::kinds), 1, 1}, {}};
+  p.here = index_box(p.whole);
+  return p;
 }
 
-/// The arrays of all learned steps, on whichever rank the weights live, one entry for each parameter in the order of
-/// the network: a shape of no extents for those that learn none. Collective.
+/// One array of steps that a weight may have in a checkpoint.
+struct step_array {
+  std::string name;
+  extents shape;  ///< no extents: it learns none
+  bool of_inputs;
+};
+/// The arrays of all learned steps, on whichever rank the weights live, two entries for each parameter in the order of
+/// the network: its own and that of its inputs. Collective.
 template <class T, class Space>
-[[nodiscard, gnu::cold]] std::vector<extents> step_arrays(parallel::any_model<T, Space> const& m) {
+[[nodiscard, gnu::cold]] std::vector<step_array> step_arrays(parallel::any_model<T, Space> const& m) {
   std::vector<std::int64_t> of_a_row;
   nn::for_each_parameter(m.any_net(), [&](nn::any_weight<T, Space> const& w) {
-    auto const* s = w.absent || !w.tied_to.empty() ? nullptr : w.steps();
+    bool const here = !w.absent && w.tied_to.empty();
+    auto const* s = here ? w.steps() : nullptr;
     of_a_row.push_back(s ? places_of(w, *s).whole[2] : 0);
+    of_a_row.push_back(here && w.input_step() ? 1 : 0);
   });
   if (!of_a_row.empty()) m.all_ranks().all_reduce(of_a_row, comm::reduction::max);
-  std::vector<extents> all;
-  std::size_t next = 0;
+  std::vector<step_array> all;
   nn::for_each_parameter(m.any_net(), [&](nn::parameter const& w) {
-    index_t const steps = of_a_row[next++];
-    all.push_back(steps > 0
-                      ? extents{static_cast<index_t>(codec::learned_steps::kinds), codec::rows_of(w.whole()), steps}
-                      : extents{});
+    index_t const steps = of_a_row[all.size()], inputs = of_a_row[all.size() + 1];
+    constexpr auto kinds = static_cast<index_t>(codec::learned_steps::kinds);
+    all.push_back({w.name, steps > 0 ? extents{kinds, codec::rows_of(w.whole()), steps} : extents{}, false});
+    all.push_back({input_step_name(w), inputs > 0 ? place_of_input_step().whole : extents{}, true});
   });
   return all;
 }
 
 /// What arrays of steps a checkpoint gets. \param arrays as step_arrays gives them
-template <class T, class Space>
-[[nodiscard, gnu::cold]] std::vector<io::array_description> describe_steps(parallel::any_model<T, Space> const& m,
-                                                                           std::vector<extents> const& arrays) {
+[[nodiscard, gnu::cold]] inline std::vector<io::array_description> describe_steps(
+    std::vector<step_array> const& arrays) {
   std::vector<io::array_description> all;
-  std::size_t next = 0;
-  nn::for_each_parameter(m.any_net(), [&](nn::parameter const& w) {
-    if (auto const& shape = arrays[next++]; shape.rank() > 0) all.push_back({w.name, dtype::f64, shape});
-  });
+  for (auto const& a : arrays)
+    if (a.shape.rank() > 0) all.push_back({a.name, dtype::f64, a.shape});
   return all;
 }
 
-/// f(parameter, its places, its steps) for all steps that this rank has of `steps`.
+/// f(name, places, steps, whether this rank writes them) for all steps that this rank has of `steps`. One rank of those
+/// that have the same writes them: of the data axis the first, of parts that share rows, or inputs, the first.
 template <class T, class Space, class F>
 void for_each_steps(parallel::any_model<T, Space> const& m, steps_by_weight const& steps, F&& f) {
   nn::for_each_parameter(m.any_net(), [&](nn::parameter const& w) {
-    auto const at = steps.find(w.name);
-    if (at != steps.end() && !w.absent && w.tied_to.empty()) f(w, places_of(w, at->second), at->second);
+    if (w.absent || !w.tied_to.empty()) return;
+    bool const first = m.ranks().rank() == 0;
+    if (auto const at = steps.find(w.name); at != steps.end()) {
+      auto const& s = at->second;
+      bool const own = w.parts == 1 || (w.where.shards() && (w.where.dim == 0 || s.group > 0));
+      f(at->first, places_of(w, s), s, first && (own || w.part == 0));
+    }
+    if (auto const at = steps.find(input_step_name(w)); at != steps.end())
+      f(at->first, place_of_input_step(), at->second, first && (w.parts == 1 || w.part == 0));
   });
 }
 
@@ -111,23 +127,23 @@ template <class T, class Space>
                                                     std::map<std::string, std::uint64_t>& sums) {
   auto all = learned_steps_of(m);
   for_each_steps(m, steps_by_weight(all),
-                 [&](nn::parameter const& w, codec::step_places const& at, codec::learned_steps const&) {
-                   auto& s = all.at(w.name);
-                   auto const* array = f.find(w.name);
+                 [&](std::string const& name, codec::step_places const& at, codec::learned_steps const&, bool writes) {
+                   auto& s = all.at(name);
+                   auto const* array = f.find(name);
                    if (!array) {
-                     all.erase(w.name);
+                     all.erase(name);
                      return;
                    }
                    index_range const here{0, at.here.size()};
                    io::copy_part(f.bytes(*array), array->shape, sizeof(double), at.here, here,
                                  std::as_writable_bytes(std::span(s.numbers)));
-                   if (writes_steps(m, w, s))
-                     sums[w.name] += io::sum_of_part(array->shape, sizeof(double), at.here, here,
-                                                     std::as_bytes(std::span<double const>(s.numbers)));
+                   if (writes)
+                     sums[name] += io::sum_of_part(array->shape, sizeof(double), at.here, here,
+                                                   std::as_bytes(std::span<double const>(s.numbers)));
                    try {
                      codec::demand_steps(call.c_str(), s);
                    } catch (error const& e) {
-                     throw error{call, "'" + w.name + "': " + e.problem(), e.remedy()};
+                     throw error{call, "'" + name + "': " + e.problem(), e.remedy()};
                    }
                  });
   return all;
@@ -139,25 +155,22 @@ template <class T, class Space>
 template <class T, class Space>
 [[gnu::cold]] index_t demand_same_steps(parallel::any_model<T, Space> const& m, std::string const& call,
                                         io::safetensors_file const* f) {
-  auto const here = step_arrays(m);
-  std::size_t next = 0;
   index_t without = 0;
-  nn::for_each_parameter(m.any_net(), [&](nn::parameter const& w) {
-    auto const& shape = here[next++];
-    auto const* const there = f ? f->find(w.name) : nullptr;
-    without += shape.rank() > 0 && !there;
-    if (!there) return;
+  for (auto const& [name, shape, of_inputs] : step_arrays(m)) {
+    auto const* const there = f ? f->find(name) : nullptr;
+    without += shape.rank() > 0 && !there && !of_inputs;
+    if (!there) continue;
     if (shape.rank() == 0)
-      throw error{call, "'" + w.name + "' was saved with learned steps, and has none here",
+      throw error{call, "'" + name + "' was saved with learned steps, and has none here",
                   "Load into the model as it was then: model | compress::quantize_aware<…>{} without .train, or with "
                   ".train that resumes"};
     if (there->shape != shape || there->type != dtype::f64)
       throw error{call,
-                  "the learned steps of '" + w.name + "' are " + std::string(name_of(there->type)) + " " +
+                  "the learned steps of '" + name + "' are " + std::string(name_of(there->type)) + " " +
                       there->shape.to_string() + " there and " + std::string(name_of(dtype::f64)) + " " +
                       shape.to_string() + " here",
                   "Use the form that it was trained for then: quantize_aware<…> with the same groups"};
-  });
+  }
   return without;
 }
 

@@ -7,10 +7,23 @@
 
 #include <array>
 #include <cmath>
+#include <cstddef>
 #include <cstdint>
-#include <cstring>
+
+#include <pleat/base/config.hpp>
 
 namespace pleat::codec::detail {
+
+/// Adds x to the limbs of an exact_sum, of which every 32 bits have one. \param x finite
+PLEAT_INLINE void add_exactly(float x, std::int64_t* limb) noexcept {
+  auto const u = __builtin_bit_cast(std::uint32_t, x);
+  std::uint32_t const exponent = u >> 23 & 255u, fraction = u & 0x7fffffu;
+  std::uint32_t const at = exponent ? exponent - 1 : 0;  // of the lowest bit, above 2⁻¹⁴⁹
+  std::uint64_t const wide = std::uint64_t{exponent ? fraction | 0x800000u : fraction} << (at & 31u);
+  auto const low = static_cast<std::int64_t>(wide & 0xffffffffu), high = static_cast<std::int64_t>(wide >> 32);
+  limb[at >> 5] += u >> 31 ? -low : low;
+  limb[(at >> 5) + 1] += u >> 31 ? -high : high;
+}
 
 /// Σ x in fixed point: a float is a whole number of 24 bits times a power of two from 2⁻¹⁴⁹ to 2¹⁰⁴, so the sum is 277
 /// bits and the carries, here in limbs of 32 bits that have room for 2³¹ addends (U. Kulisch's long accumulator, The
@@ -20,18 +33,9 @@ struct exact_sum {
   std::array<std::int64_t, limbs> limb{};
 
   /// \param x finite
-  void add(float x) noexcept {
-    std::uint32_t u = 0;
-    std::memcpy(&u, &x, sizeof u);
-    std::uint32_t const exponent = u >> 23 & 255u, fraction = u & 0x7fffffu;
-    std::uint32_t const at = exponent ? exponent - 1 : 0;  // of the lowest bit, above 2⁻¹⁴⁹
-    std::uint64_t const wide = std::uint64_t{exponent ? fraction | 0x800000u : fraction} << (at & 31u);
-    auto const low = static_cast<std::int64_t>(wide & 0xffffffffu), high = static_cast<std::int64_t>(wide >> 32);
-    auto& a = limb[at >> 5];
-    auto& b = limb[(at >> 5) + 1];
-    if (u >> 31) a -= low, b -= high;
-    else a += low, b += high;
-  }
+  void add(float x) noexcept { add_exactly(x, limb.data()); }
+  /// The same number with room for 2³¹ addends again.
+  void carry() noexcept { *this = carried(*this); }
   exact_sum& operator+=(exact_sum const& o) noexcept {
     for (std::size_t i = 0; i < limb.size(); ++i) limb[i] += o.limb[i];
     return *this;
