@@ -46,11 +46,29 @@ class TrainShrinkRun(Check):
             assert (out / "model.safetensors").stat().st_size == trained["bytes"] > 4 * trained["parameters"]
             assert "<svg" in (out / "report.svg").read_text()
             assert json.loads((out / "report.json").read_text()) == figures
+            self.explained(said, figures)
             again = self.run("--evaluate", out / "compressed.safetensors", "--json", out / "evaluated.json", "--threads", 1)
             assert json.loads((out / "evaluated.json").read_text())["test_error"] == small["test_error"], again
             for ranks in self.rank_counts()[:1]:
                 self.run("--evaluate", out / "compressed.safetensors", "--json", out / "ranks.json", "--threads", 1, ranks=ranks)
                 assert json.loads((out / "ranks.json").read_text())["test_error"] == small["test_error"]
+
+    @staticmethod
+    def explained(said, figures):
+        """What the machine is taken for, the bytes of a rank, and the step: predicted, its parts, and beside it what was measured."""
+        number = r"(\d+\.\d+)"
+        machine = re.search(rf"^machine: {number} GFLOP/s, memory {number} GB/s, launch {number} us; between ranks: latency {number} us, {number} GB/s$", said, re.M)
+        assert machine and all(float(machine[i]) > 0 for i in (1, 2, 5)), said
+        memory = re.search(rf"^memory:  parameters {number} MiB, gradients {number}, optimizer state {number}, activations {number}, input {number}: {number} MiB per rank$", said, re.M)
+        assert memory, said
+        *parts, whole = map(float, memory.groups())
+        assert abs(sum(parts) - whole) <= 0.005 * 6 + 1e-9, memory[0]  # six roundings to hundredths
+        assert parts[0] >= 4 * figures["stages"][0]["parameters"] / 2**20 - 0.005 and abs(parts[2] - 2 * parts[0]) <= 0.016, memory[0]  # AdamW keeps two
+        step = re.search(rf"^step:    predicted {number} ms, measured {number} ms  \(forward {number} ms, backward {number}, optimizer {number}, communication {number} \(exposed {number}\): {number} ms\)$", said, re.M)
+        assert step, said
+        predicted, measured, forward, backward, optimizer, _, exposed, total = map(float, step.groups())
+        assert predicted == total and abs(forward + backward + optimizer + exposed - total) <= 0.0005 * 5 + 1e-9, step[0]
+        assert predicted > 0 and abs(measured - figures["seconds"] / figures["steps"] * 1e3) <= 0.0006, step[0]
 
     # --- the same bytes on any number of ranks -----------------------------------------------------------------------------------
     def same_bytes(self):
