@@ -66,12 +66,14 @@ int main(int argc, char** argv) {
       return error;
     };
     double const before = say("floats", model), after = say("powers of two", small);
-    if (after > before + 0.1) throw pl::error{"own_form", "powers of two lost more than ten points"};
+    if (after > before + 0.1)
+      throw pl::error{"own_form", "powers of two lost more than ten points", "Look at encode and apply"};
     if (argc > 1) {
       pl::run::save(small, argv[1]);
       auto loaded = pl::parallel::build(network(), plan, world);
       pl::run::load(loaded, argv[1]);
-      if (say("loaded", loaded) != after) throw pl::error{"own_form", "the loaded network answers something else"};
+      if (say("loaded", loaded) != after)
+        throw pl::error{"own_form", "the loaded network answers something else", "Look at what is written and read"};
     }
   });
 }

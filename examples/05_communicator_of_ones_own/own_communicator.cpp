@@ -31,7 +31,7 @@ class board {  // models ranked, all_reduce, all_gather, broadcast, barrier: wha
 
   void all_reduce(pl::comm::const_buffer in, pl::comm::buffer out, pl::comm::reduction op) {
     if (in.type != pl::dtype::f32 || op != pl::comm::reduction::sum)
-      throw pl::error{"board::all_reduce", "this board adds floats only"};
+      throw pl::error{"board::all_reduce", "this board adds floats only", "Train in float, or add the type here"};
     std::vector<float> sum(static_cast<std::size_t>(in.count));
     meet(in.data, [&](int, void const* theirs) {
       for (std::size_t i = 0; i < sum.size(); ++i) sum[i] += static_cast<float const*>(theirs)[i];

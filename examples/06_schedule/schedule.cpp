@@ -43,13 +43,15 @@ std::string read_file(std::string const& path) {
   if (std::filesystem::is_directory(path))
     throw pl::error{"schedule", "'" + path + "' is a folder", "Name a table in it"};
   std::ifstream file(path, std::ios::binary);
-  if (!file) throw pl::error{"schedule", "cannot read '" + path + "'"};
+  if (!file) throw pl::error{"schedule", "cannot read '" + path + "'", "Name a table that is there and may be read"};
   return {std::istreambuf_iterator<char>(file), {}};
 }
 
 void write_file(std::string const& path, std::string const& text) {
   std::ofstream file(path, std::ios::binary);
-  if (!(file << text) || !file.flush()) throw pl::error{"schedule", "cannot write '" + path + "'"};
+  if (!(file << text) || !file.flush())
+    throw pl::error{"schedule", "cannot write '" + path + "'",
+                    "Name a file in a folder that is there, on a disk with room"};
 }
 
 /// The most stages that one rank has.

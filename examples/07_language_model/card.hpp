@@ -44,7 +44,8 @@ struct card {
     int number = 0;
     auto const refuse = [&](std::string const& what) {
       throw pl::error{"sample('" + from + "')",
-                      "line " + std::to_string(number) + " of the model's description: " + what};
+                      "line " + std::to_string(number) + " of the model's description: " + what,
+                      "Take a file that train_gpt wrote, as it is"};
     };
     auto const next_line = [&] {
       ++number;

@@ -54,6 +54,8 @@ int main(int argc, char** argv) {
                   mesh.to_string().c_str(), static_cast<int>(here), static_cast<int>(whole), 100 * e.error(),
                   trained.epoch_loss.back());
     world.say(line);
-    if (e.error() > 0.08) throw pl::error{"mesh", "it has not learned: test error " + std::to_string(e.error())};
+    if (e.error() > 0.08)
+      throw pl::error{"mesh", "it has not learned: test error " + std::to_string(e.error()),
+                      "Look at what the layers of this mesh exchange: without a mesh it learns"};
   });
 }

@@ -16,7 +16,9 @@
 namespace io = pleat::io;
 
 int main(int argc, char** argv) try {
-  if (argc != 2) throw pleat::error{"every_form", "expected one argument: the path of the file to write"};
+  if (argc != 2)
+    throw pleat::error{"every_form", "expected one argument, found " + std::to_string(argc - 1),
+                       "Name the file to write"};
   // Normal numbers (Box and Muller) of which the largest tenth survives.
   pleat::extents const shape{256, 1024};
   pleat::random::stream const draw(5, 1);

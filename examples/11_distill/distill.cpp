@@ -38,8 +38,10 @@ void say(figures const& f, options const& o, pl::world const& world) {
 void on_two_groups(options const& o, pl::io::split const& data, pl::world& world) {
   int const students = world.size() - o.teacher_ranks;
   if (students < 1)
-    throw pl::error{"--teacher-ranks", std::to_string(o.teacher_ranks) + " of " + std::to_string(world.size()) +
-                                           " ranks teach: nobody is left to learn"};
+    throw pl::error{"--teacher-ranks",
+                    std::to_string(o.teacher_ranks) + " of " + std::to_string(world.size()) +
+                        " ranks teach: nobody is left to learn",
+                    "Start more ranks, or let fewer teach"};
   bool const learns = world.rank() < students;
   pl::world group(world.comm.split(learns ? 0 : 1, world.rank()), world.threads);
   figures f;

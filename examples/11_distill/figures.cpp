@@ -12,8 +12,10 @@ namespace {
 void hold_out(pl::io::split& s, pl::index_t n) {
   auto& all = s.train;
   if (n >= all.size)
-    throw pl::error{"--validation", std::to_string(n) + " of " + std::to_string(all.size) +
-                                        " training images held out: nothing is left to learn from"};
+    throw pl::error{"--validation",
+                    std::to_string(n) + " of " + std::to_string(all.size) +
+                        " training images held out: nothing is left to learn from",
+                    "Hold out fewer"};
   auto const part = [](auto const& values, pl::index_t from, pl::index_t to) {
     return std::remove_cvref_t<decltype(values)>(values.begin() + from, values.begin() + to);
   };

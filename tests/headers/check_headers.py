@@ -9,7 +9,7 @@ once    kernels/once.cpp reaches every header that has a PLEAT_ONCE: else a prog
         on no virtual function, operator or destructor, and its header includes base/config.hpp
 no_kokkos  a header that says that it needs no Kokkos includes none by any way, and compiles where there is none; so do the bit logic of every form,
         the words of recipes, observers, files and transports, whatever they say
-remedies  every error that is thrown or made says what to do: it has a third argument
+remedies  every error that is thrown or made says what to do: it has a third argument (examples, too); every header says what it is for: `\\file`
 
 Usage: check_headers.py alone|hostile|macros|once|no_kokkos|remedies --compiler CXX --flags RSP --include DIR --scratch DIR --jobs N
 "alone" compiles a header after the largest of BASES that it includes itself, by whatever way, precompiled: what the base declares
@@ -252,17 +252,22 @@ def arguments_of(text, at):
 
 def remedies(args):
     thrown, silent = 0, []
-    for header in all_headers(args.include):
-        text = (args.include / header).read_text()
-        for m in re.finditer(r"\b(?:throw|return) (?:pleat::)?error\{", text):
+    examples = sorted(p for kind in ("hpp", "cpp") for p in (args.include.parent / "examples").glob(f"*/*.{kind}"))
+    headers = [args.include / h for h in all_headers(args.include)]
+    nameless = [h for h in headers if "/// \\file\n/// " not in h.read_text()]
+    for header in headers + examples:
+        text = header.read_text()
+        for m in re.finditer(r"\b(?:throw|return) (?:(?:pleat|pl)::)?error\{", text):
             told = arguments_of(text, m.end())
             thrown += 1
             if len(told) == 2 or (len(told) > 2 and told[2] in ('""', "{}")):  # one argument: an error that goes on
                 silent.append((header, text.count("\n", 0, m.start()) + 1, told[1]))
     for header, line, words in silent:
         print(f"--- {header}:{line} says what is wrong and not what to do: {' '.join(words.split())}")
-    print(f"{thrown} errors say what to do")
-    return 1 if silent or not thrown else 0
+    for header in nameless:
+        print(f"--- {header} does not say what it is for: /// \\file, and a sentence")
+    print(f"{thrown} errors say what to do, {len(headers)} headers what they are for")
+    return 1 if silent or nameless or not thrown else 0
 
 
 def main():

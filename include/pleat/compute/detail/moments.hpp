@@ -1,6 +1,7 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// What every normalisation computes: squares of distances from a mean, and what a deviation is divided by.
+/// \file
+/// What every normalisation computes: squares of distances from a mean, and what a deviation is divided by.
 #pragma once
 
 #include <cmath>
