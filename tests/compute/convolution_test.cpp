@@ -472,18 +472,22 @@ TEST_CASE("convolution: shapes that do not fit are refused with the numbers", "[
   float none = 0;
   conv2d_shape const good{1, 4, 8, 8, 4, 3, 3};
   auto const call = [&](conv2d_shape const& s) { conv2d_forward(space, s, &none, &none, &none, &none); };
-  auto bad = good;
-  bad.groups = 3;
-  CHECK_THROWS_AS(call(bad), error);
-  bad = good;
-  bad.kernel_w = 9;
-  CHECK_THROWS_AS(call(bad), error);
-  bad = good;
-  bad.stride_h = 0;
-  CHECK_THROWS_AS(call(bad), error);
-  bad = good;
-  bad.padding_w = -1;
-  CHECK_THROWS_AS(call(bad), error);
+  auto const refused = [&](index_t conv2d_shape::*extent, index_t found, char const* words) {
+    auto bad = good;
+    bad.*extent = found;
+    CHECK_THROWS_WITH(call(bad), Catch::Matchers::ContainsSubstring(words));
+  };
+  refused(&conv2d_shape::groups, 3, "in_channels must be a multiple of groups; found 4. Choose channels");
+  refused(&conv2d_shape::out_channels, -2, "out_channels must be positive; found -2. Set it to 1 or more");
+  refused(&conv2d_shape::kernel_w, 9,
+          "the kernel is wider than the padded image; found 9 pixels of 8. Choose a smaller");
+  refused(&conv2d_shape::dilation_h, 4, "the kernel is taller than the padded image; found 9 pixels of 8. Choose");
+  refused(&conv2d_shape::stride_h, 0, "strides must be positive; found 0. Set it to 1 or more");
+  refused(&conv2d_shape::padding_w, -1, "padding must not be negative; found -1. Set it to 0 or more");
+  auto fits = good;  // as large as the image, padding and dilation included
+  fits.kernel_w = 10, fits.padding_w = 1;
+  fits.dilation_h = 4, fits.height = 9;
+  fits.check("the largest kernel that fits");
 }
 
 TEST_CASE("convolution: gradients take lanes by a power of two up to 64 and refuse others, as the matrix product does",

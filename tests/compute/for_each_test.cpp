@@ -208,3 +208,36 @@ TEST_CASE("a tool hears a launch by its functor, and who has no tool pays for no
   CHECK(launches[2].find("map_body<pleat::compute::detail::gelu_value, float>") != std::string::npos);
   CHECK(pleat::launch_label<count_body>() == "pleat");
 }
+
+TEST_CASE("work below the cut-off is a call on the calling thread, and above it as many tasks as pay",
+          "[compute][for_each]") {
+  using compute::serial_cutoff, compute::tasks_for;
+  auto const two = instance(2), four = instance(4);
+  CHECK(tasks_for(four, 0) == 1);
+  CHECK(tasks_for(four, serial_cutoff - 1) == 1);
+  CHECK(tasks_for(four, serial_cutoff) == std::min(2, four.concurrency()));
+  CHECK(tasks_for(four, serial_cutoff * 1.5) == std::min(3, four.concurrency()));
+  CHECK(tasks_for(two, serial_cutoff * 1e6) == two.concurrency());
+
+  // What Kokkos is asked to run in parallel.
+  launches.clear();
+  auto const before = Kokkos::Tools::Experimental::get_callbacks();
+  Kokkos::Tools::Experimental::set_begin_parallel_for_callback(hear_launch);
+  Kokkos::Tools::Experimental::set_begin_parallel_reduce_callback(hear_launch);
+  Kokkos::Tools::Experimental::set_begin_parallel_scan_callback(hear_launch);
+  auto const n = static_cast<index_t>(serial_cutoff);
+  guarded<int> y(n);
+  for (index_t const few : {index_t{10}, n - 1}) compute::for_each(two, few, count_body{y.data()});
+  compute::for_each_row(two, 10, count_body{y.data()}, serial_cutoff / 10 - 1);
+  auto const x = numbers<float>(100, 1, -1, 1);
+  guarded<float> out(100);
+  compute::relu(two, 100, x.data(), out.data());
+  compute::sum(two, 100, x.data(), out.data());
+  compute::softmax_rows(two, 10, 10, x.data(), 10, out.data(), 10);
+  auto const quiet = launches;
+  compute::for_each(two, n, count_body{y.data()});
+  compute::for_each_row(two, 10, count_body{y.data()}, serial_cutoff / 10);
+  Kokkos::Tools::Experimental::set_callbacks(before);
+  CHECK(quiet == std::vector<std::string>{});
+  CHECK(launches.size() == (two.concurrency() > 1 ? 2 : 0));
+}

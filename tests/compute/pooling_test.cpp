@@ -2,6 +2,8 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include <catch2/catch_template_test_macros.hpp>
 #include <catch2/catch_test_macros.hpp>
+#include <catch2/matchers/catch_matchers.hpp>
+#include <catch2/matchers/catch_matchers_string.hpp>
 
 #include <pleat/compute/pooling.hpp>
 
@@ -186,17 +188,17 @@ TEST_CASE("pooling: an image of -infinity with padding keeps its first pixel", "
   CHECK(where == 0);
 }
 
-TEST_CASE("pooling: shapes that do not fit are refused", "[compute][pooling]") {
+TEST_CASE("pooling: shapes that do not fit are refused with the numbers", "[compute][pooling]") {
   float none = 0;
   pool2d_shape const good{1, 1, 8, 8, 2, 2, 2, 2};
   auto const call = [&](pool2d_shape const& s) { max_pool2d_forward(host(), s, &none, &none, nullptr); };
-  auto bad = good;
-  bad.padding_h = 2;
-  CHECK_THROWS_AS(call(bad), error);
-  bad = good;
-  bad.kernel_w = 9;
-  CHECK_THROWS_AS(call(bad), error);
-  bad = good;
-  bad.stride_w = 0;
-  CHECK_THROWS_AS(call(bad), error);
+  auto const refused = [&](index_t pool2d_shape::*extent, index_t found, char const* words) {
+    auto bad = good;
+    bad.*extent = found;
+    CHECK_THROWS_WITH(call(bad), Catch::Matchers::ContainsSubstring(words));
+  };
+  refused(&pool2d_shape::padding_h, 2, "padding_h must be at most half of kernel_h; found 2. Choose a smaller window");
+  refused(&pool2d_shape::kernel_w, 9,
+          "the window is wider than the padded image; found 9 pixels of 8. Choose a smaller");
+  refused(&pool2d_shape::stride_w, 0, "strides must be positive; found 0. Set it to 1 or more");
 }

@@ -4,7 +4,11 @@
 
 #include <catch2/catch_test_macros.hpp>
 
+#include <cstdlib>
 #include <string>
+
+#include <fcntl.h>
+#include <unistd.h>
 
 using pleat::run::progress_line;
 using pleat::run::progress_state;
@@ -29,4 +33,49 @@ TEST_CASE("a file gets plain lines only, and a silent line nothing") {
   text.resize(std::fread(text.data(), 1, text.size(), file));
   std::fclose(file);
   CHECK(text == "one line\n");
+}
+
+TEST_CASE("a terminal gets one line that is rewritten in place, and wiped before what lasts") {
+  int const ours = posix_openpt(O_RDWR | O_NOCTTY);
+  REQUIRE((ours >= 0 && grantpt(ours) == 0 && unlockpt(ours) == 0));
+  std::FILE* terminal = fdopen(open(ptsname(ours), O_WRONLY | O_NOCTTY), "w");
+  REQUIRE(terminal != nullptr);
+  auto const heard = [&] {  // all that has been written: it ends with a mark, which is taken off
+    std::fputs("#", terminal), std::fflush(terminal);
+    std::string text;
+    char some[256];
+    while (text.empty() || text.back() != '#') {
+      auto const n = read(ours, some, sizeof some);
+      if (n <= 0) return text + " and no more";
+      text.append(some, static_cast<std::size_t>(n));
+    }
+    text.pop_back();
+    return text;
+  };
+  progress_state const one{1, 2, 3, 8, 0.5, 100, 61}, other{1, 2, 4, 8, 0.25, 100, 60};
+  std::string const wipe = "\r\033[K";
+  {
+    progress_line line(true, terminal, 0);
+    line.show(one);
+    line.show(other);
+    CHECK(heard() == wipe + to_string(one) + wipe + to_string(other));
+    line.line("lasts");
+    CHECK(heard() == wipe + "lasts\r\n");  // a terminal's driver makes CR LF of LF
+    line.line("nothing to wipe");
+    CHECK(heard() == "nothing to wipe\r\n");
+  }
+  CHECK(heard().empty());
+  {
+    progress_line line(true, terminal, 3600);
+    for (int i = 0; i < 9; ++i) line.show(i == 0 ? one : other);
+    CHECK(heard() == wipe + to_string(one));  // within the interval: once
+  }
+  CHECK(heard() == wipe);  // what was shown does not outlive it
+  {
+    progress_line silent(false, terminal, 0);
+    silent.show(one);
+  }
+  CHECK(heard().empty());
+  std::fclose(terminal);
+  close(ours);
 }

@@ -24,7 +24,7 @@ struct progress_state {
   double seconds_left = 0;
 };
 
-/// "epoch 3/10 · step 120/938 · loss 0.0712 · 48200 samples/s · 0:12 left"
+/// "epoch 3/10  step 120/938  loss 0.0712  48200 samples/s  0:12 left"
 PLEAT_ONCE [[nodiscard]] inline std::string to_string(progress_state const& s) {
   char line[160];
   int const left = static_cast<int>(s.seconds_left + 0.5);

@@ -69,10 +69,15 @@ struct conv2d_shape {
     demand(padding_h >= 0 && padding_w >= 0, "padding must not be negative",
            padding_h < padding_w ? padding_h : padding_w, zero);
     demand(height > 0 && width > 0, "image extents must be positive", height < width ? height : width, one);
-    demand(height + 2 * padding_h > dilation_h * (kernel_h - 1), "the kernel is taller than the padded image", height,
-           fit);
-    demand(width + 2 * padding_w > dilation_w * (kernel_w - 1), "the kernel is wider than the padded image", width,
-           fit);
+    auto const demand_room = [call](index_t span, index_t room, char const* what) {
+      if (span > room)
+        throw error{call,
+                    std::string(what) + " than the padded image; found " + std::to_string(span) + " pixels of " +
+                        std::to_string(room),
+                    fit};
+    };
+    demand_room(dilation_h * (kernel_h - 1) + 1, height + 2 * padding_h, "the kernel is taller");
+    demand_room(dilation_w * (kernel_w - 1) + 1, width + 2 * padding_w, "the kernel is wider");
   }
 };
 

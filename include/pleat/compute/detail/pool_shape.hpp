@@ -47,8 +47,15 @@ struct pool2d_shape {
            padding_h < padding_w ? padding_h : padding_w, zero);
     demand(2 * padding_h <= kernel_h, "padding_h must be at most half of kernel_h", padding_h, fit);
     demand(2 * padding_w <= kernel_w, "padding_w must be at most half of kernel_w", padding_w, fit);
-    demand(height + 2 * padding_h >= kernel_h, "the window is taller than the padded image", height, fit);
-    demand(width + 2 * padding_w >= kernel_w, "the window is wider than the padded image", width, fit);
+    auto const demand_room = [call](index_t span, index_t room, char const* what) {
+      if (span > room)
+        throw error{call,
+                    std::string(what) + " than the padded image; found " + std::to_string(span) + " pixels of " +
+                        std::to_string(room),
+                    fit};
+    };
+    demand_room(kernel_h, height + 2 * padding_h, "the window is taller");
+    demand_room(kernel_w, width + 2 * padding_w, "the window is wider");
   }
 };
 
