@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The pleat authors
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-"""The tables "claim | command" of the pages: every `ctest … -R PATTERN` names tests that there are. The tables of options and of JSON keys:
+"""The tables "claim | command" of the pages, of which every room has one: every `ctest … -R PATTERN` names tests that there are. The tables of options and of JSON keys:
 they have what the programs' sources have, all of it and nothing else.
 
 Usage: commands_test.py CTEST BUILD_FOLDER
@@ -32,6 +32,8 @@ assert len(names) > 5, listed
 rooms = {n.split("/")[0] for n in names}
 commands, wrong = 0, []
 for page in sorted((pathlib.Path(__file__).resolve().parents[2] / "docs").glob("**/*.md")):
+    if page.parent.name == "rooms" and "\n| claim | command |\n" not in page.read_text():
+        wrong.append(f"docs/rooms/{page.name} has no table of claims and commands")
     for line in page.read_text().splitlines():
         if not line.startswith("|"):
             continue
