@@ -53,8 +53,9 @@ template <reduction Op, class A> [[nodiscard]] inline A combine(A a, A b) noexce
 /// One block of a reduction at a time, behind function pointers: the loops exist once per (type, operation), whoever
 /// stores the result.
 struct block_operations {
-  void (*load)(void* acc, void const* x, index_t n);     ///< acc = x
-  void (*combine)(void* acc, void const* x, index_t n);  ///< acc = acc (op) x
+  void (*load)(void* acc, void const* x, index_t n);                  ///< acc = x
+  void (*first)(void* acc, void const* x, void const* y, index_t n);  ///< acc = x (op) y
+  void (*combine)(void* acc, void const* x, index_t n);               ///< acc = acc (op) x
   void (*round)(void* out, void const* acc, index_t n);  ///< out = acc in the element type; null: acc has it already
 };
 
@@ -62,6 +63,12 @@ template <class T> void load_block(void* acc, void const* x, index_t n) {
   auto* a = static_cast<accumulator_t<T>*>(acc);
   auto const* p = static_cast<T const*>(x);
   for (index_t i = 0; i < n; ++i) a[i] = static_cast<accumulator_t<T>>(p[i]);
+}
+template <class T, reduction Op> void first_block_of(void* acc, void const* x, void const* y, index_t n) {
+  using A = accumulator_t<T>;
+  auto* a = static_cast<A*>(acc);
+  auto const *p = static_cast<T const*>(x), *q = static_cast<T const*>(y);
+  for (index_t i = 0; i < n; ++i) a[i] = combine<Op>(static_cast<A>(p[i]), static_cast<A>(q[i]));
 }
 template <class T, reduction Op> void combine_block_of(void* acc, void const* x, index_t n) {
   using A = accumulator_t<T>;
@@ -76,11 +83,15 @@ template <class T> void round_block(void* out, void const* acc, index_t n) {
 
 template <class T> [[nodiscard]] block_operations operations_of(reduction op) {
   constexpr bool wide = !std::is_same_v<accumulator_t<T>, T>;
+  constexpr void (*firsts[])(void*, void const*, void const*, index_t) = {
+      first_block_of<T, reduction::sum>,  first_block_of<T, reduction::min>,     first_block_of<T, reduction::max>,
+      first_block_of<T, reduction::prod>, first_block_of<T, reduction::bit_and>, first_block_of<T, reduction::bit_or>};
   constexpr void (*combiners[])(void*, void const*, index_t) = {
       combine_block_of<T, reduction::sum>,     combine_block_of<T, reduction::min>,
       combine_block_of<T, reduction::max>,     combine_block_of<T, reduction::prod>,
       combine_block_of<T, reduction::bit_and>, combine_block_of<T, reduction::bit_or>};
-  return {load_block<T>, combiners[static_cast<std::size_t>(op)], wide ? round_block<T> : nullptr};
+  auto const i = static_cast<std::size_t>(op);
+  return {load_block<T>, firsts[i], combiners[i], wide ? round_block<T> : nullptr};
 }
 
 /// Booleans travel as bytes of 0 or 1.
@@ -129,8 +140,10 @@ void fold(dtype t, reduction op, int ranks, index_t begin, index_t end, Source c
   alignas(64) std::byte rounded[combine_block * 2];
   for (index_t b = begin; b < end; b += combine_block) {
     index_t const n = std::min(combine_block, end - b);
-    block.load(acc, static_cast<std::byte const*>(source(0)) + b * size, n);
-    for (int r = 1; r < ranks; ++r) block.combine(acc, static_cast<std::byte const*>(source(r)) + b * size, n);
+    auto const operand = [&](int r) { return static_cast<std::byte const*>(source(r)) + b * size; };
+    if (ranks == 1) block.load(acc, operand(0), n);
+    else block.first(acc, operand(0), operand(1), n);
+    for (int r = 2; r < ranks; ++r) block.combine(acc, operand(r), n);
     if (block.round) block.round(rounded, acc, n);
     store(b, n * size, static_cast<void const*>(block.round ? rounded : acc));
   }
