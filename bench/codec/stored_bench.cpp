@@ -141,6 +141,12 @@ template <class F> void register_form(std::string const& form, double zeros = 0,
       bench::repeat(state, [&] { F::bits::encode_into(w.shape, w.values, {}, w.storage.block.data()); });
       rate(state);
     })->Unit(benchmark::kMillisecond);
+  if constexpr (requires { typename F::bits::options{}.search; })
+    benchmark::RegisterBenchmark((form + "/encode_into/no_search").c_str(), [=](benchmark::State& state) {
+      weight<F> w(zeros, run);
+      bench::repeat(state, [&] { F::bits::encode_into(w.shape, w.values, {.search = false}, w.storage.block.data()); });
+      rate(state);
+    })->Unit(benchmark::kMillisecond);
   benchmark::RegisterBenchmark((form + "/decode").c_str(), [=](benchmark::State& state) {
     weight<F> w(zeros, run);
     std::vector<float> out(w.values.size());

@@ -249,6 +249,56 @@ TEMPLATE_TEST_CASE("searches of many pieces side by side write the bytes of the 
       }
 }
 
+TEMPLATE_TEST_CASE(
+    "without a search every level writes the same bytes, threads too, and the bound of the stored scales holds", "",
+    codec::q4_k<float>, codec::q6_k<float>) {
+  using format = typename TestType::bits::format;
+  using logic = codec::detail::block_logic<format>;
+  for (float const scale : {1e-45f, 1e-42f, 1e-39f, 3e-38f, 1e-30f, 1e-16f, 1e-6f, 1.0f, 1e3f, 2.5e6f})
+    for (int kind = 0; kind < 14; ++kind) {
+      constexpr index_t blocks = 5;
+      auto const x = searched_blocks(kind, blocks,
+                                     kind == 7                 ? scale * 0.01f
+                                     : kind == 9 || kind == 10 ? scale * 0.25f
+                                                               : scale,
+                                     static_cast<std::uint64_t>(kind) + 7);
+      extents const shape{blocks, 256};
+      INFO("kind " << kind << ", scale " << scale);
+      std::vector<byte_t> alone(static_cast<std::size_t>(blocks * format::bytes)), chosen(alone.size());
+      codec::detail::run_scalar(0, blocks, codec::detail::encode_plain_body<format>{x.data(), alone.data()});
+      REQUIRE_NOTHROW(logic::encode_into(shape, x, {.search = false}, chosen.data()));
+      REQUIRE(chosen == alone);
+#if defined(__x86_64__)
+      if (pleat::compute::isa::best() != pleat::compute::isa::level::scalar) {
+        codec::detail::run_avx2(0, blocks, codec::detail::encode_plain_body<format>{x.data(), chosen.data()});
+        REQUIRE(chosen == alone);
+      }
+#endif
+      auto const parts = logic::encode(shape, x, {.search = false});
+      std::vector<float> decoded(x.size());
+      for (std::size_t i = 0; i < x.size(); ++i)
+        decoded[i] =
+            codec::detail::block_value<format>(alone.data() + i / 256 * format::bytes, static_cast<int>(i % 256));
+      auto const measured = codec::measure_error(x, decoded), predicted = logic::predict(shape, x, parts);
+      CHECK(measured.max <= predicted.max);
+      CHECK(measured.frobenius <= predicted.frobenius);
+    }
+  extents const shape{300, 512};
+  auto const values = numbers(shape.size(), 12);
+  auto const alone = logic::encode(shape, values, {.search = false})[0].bytes;
+  pleat::context<space> c(pleat::make_instance<space>(3));
+  encoded<TestType> w(c, shape, values);
+  auto const error_of = [&] { return codec::measure_error(values, w.decode(c)).frobenius; };
+  double const searched = error_of();
+  TestType::encode_with(c, shape, values.data(), {.search = false}, w.storage);
+  CHECK(std::memcmp(w.storage.block.data(), alone.data(), alone.size()) == 0);
+  CHECK(error_of() > searched);
+  // Numbers over a whole range, of which half a step of range/15 (two magnitudes/62) is the most there is to lose, beside
+  // what a scale of 6 (8) bits may be too short by: half of 1/63 (1/128) of the largest, fifteen (31) times.
+  double const most = codec::measure_error(values, w.decode(c)).max;
+  CHECK(most <= (format::multipliers ? 1.0 / 62 + 31.0 / 31 / 256 : 2.0 / 30 + 2.0 / 126 + 1.0 / 126) * 1.01);
+}
+
 TEMPLATE_TEST_CASE("threads encode what one does, and refuse the same number", "", BLOCK_FORMS) {
   using logic = codec::detail::block_logic<typename TestType::bits::format>;
   extents const shape{300, 512};  // groups of 32,768 numbers: several for each thread

@@ -31,9 +31,9 @@ template <class T> using q4_0 = stored<T, detail::block_bits<detail::q4_0_format
 template <class T> using q4_1 = stored<T, detail::block_bits<detail::q4_1_format>>;  ///< 5 bits: half d and minimum
 template <class T> using q5_0 = stored<T, detail::block_bits<detail::q5_0_format>>;  ///< 5.5 bits
 template <class T> using q5_1 = stored<T, detail::block_bits<detail::q5_1_format>>;  ///< 6 bits
-/// "q4_K", 4.5 bits: 256 numbers, 8 searched scales and minima
+/// "q4_K", 4.5 bits: 256 numbers, 8 searched scales and minima (.search = false: their ranges, and not ggml's bytes)
 template <class T> using q4_k = stored<T, detail::block_bits<detail::q4_k_format>>;
-/// "q6_K", 6.5625 bits: 256 numbers, 16 searched scales
+/// "q6_K", 6.5625 bits: 256 numbers, 16 searched scales (or their ranges)
 template <class T> using q6_k = stored<T, detail::block_bits<detail::q6_k_format>>;
 
 /// Four bits by groups of GroupSize columns, symmetric: ŵ = d·code, codes in ±7, d = amax/7 rounded to a half; zero

@@ -11,12 +11,20 @@
 #include <pleat/codec/detail/k_quants.hpp>
 #include <pleat/codec/detail/k_quants_avx2.hpp>
 #include <pleat/codec/detail/k_quants_avx512.hpp>
+#include <pleat/codec/detail/k_quants_plain.hpp>
+#include <pleat/codec/detail/k_quants_plain_avx512.hpp>
 #include <pleat/codec/error_norms.hpp>
 
 namespace pleat::codec::detail {
 
 /// Formats whose scales are searched: codes may clip, and what is too large is seen from the numbers.
 template <class F> inline constexpr bool searched = F::block == 256 && !std::is_same_v<F, int4_format<256>>;
+
+/// How blocks are encoded.
+template <bool Searched> struct block_options {};
+template <> struct block_options<true> {
+  bool search = true;  ///< false: a piece's scale is its range; many times faster, with a larger error
+};
 
 template <class F> struct block_view {
   byte_t const* blocks = nullptr;
@@ -49,7 +57,7 @@ template <class F> struct block_view {
 template <class F> struct block_logic {
   using format = F;
   static constexpr std::string_view name = F::name;
-  struct options {};
+  using options = block_options<searched<F>>;
   using view = block_view<F>;
 
   [[nodiscard]] static index_t row_bytes(extents const& shape) noexcept {
@@ -72,32 +80,36 @@ template <class F> struct block_logic {
 
   /// Blocks of all rows to `out` (rows · row_bytes bytes). \throws error for NaN, infinity, and numbers whose scale a
   /// half cannot hold
-  static void encode_into(extents const& shape, std::span<float const> values, options const&, byte_t* out) {
+  static void encode_into(extents const& shape, std::span<float const> values, options const& o, byte_t* out) {
     demand_columns("encode", shape);
     if (static_cast<index_t>(values.size()) != shape.size())
       throw error{call_of(name, "encode"),
                   "expected " + std::to_string(shape.size()) + " values, found " + std::to_string(values.size()),
                   "Hand over one number for every element of the shape"};
     for (index_t g = 0; g < groups(shape); ++g)
-      if (!encode_group(shape, values.data(), g, out)) refuse_group(shape, values, g, out);
+      if (!encode_group(shape, values.data(), g, o, out)) refuse_group(shape, values, g, out);
   }
 
   /// encode_into by groups of blocks, of which a thread may take any: what demand_columns and the number of values say
   /// must be known. blocks of a group: what was just checked is still in the cache
   static constexpr index_t together = 32768 / F::block > 0 ? 32768 / F::block : 1;
-  /// for the decision whether threads pay
-  static constexpr double work_per_element = searched<F> ? 200 : 4;
+  /// For the decision whether threads pay.
+  [[nodiscard]] static double work_per_element(options const& o) noexcept {
+    if constexpr (searched<F>) return o.search ? 200 : 4;
+    else return 4;
+  }
   [[nodiscard]] static index_t groups(extents const& shape) noexcept {
     return (shape.size() / F::block + together - 1) / together;
   }
   /// \returns false if the group holds a number that cannot be stored; refuse_group says which
-  [[nodiscard]] static bool encode_group(extents const& shape, float const* values, index_t group, byte_t* out) {
+  [[nodiscard]] static bool encode_group(extents const& shape, float const* values, index_t group, options const& o,
+                                         byte_t* out) {
     span_of_group const g(shape, group);
     float const* const from = values + g.first * F::block;
     byte_t* const to = out + g.first * F::bytes;
     std::uint32_t const most = largest_bits(from, g.blocks * F::block);
     if (most >= too_large) return false;
-    encode_blocks(from, g.blocks, to);
+    encode_blocks(from, g.blocks, o, to);
     return bad_block(to, g.blocks) < 0;
   }
   /// \param out where encode_group wrote \throws error that names the first number of the group that cannot be stored
@@ -192,12 +204,20 @@ template <class F> struct block_logic {
     span_of_group(extents const& shape, index_t group)
         : first(group * together), blocks(std::min(together, shape.size() / F::block - first)) {}
   };
-  static void encode_blocks(float const* from, index_t blocks, byte_t* to) {
+  static void encode_blocks(float const* from, index_t blocks, [[maybe_unused]] options const& o, byte_t* to) {
+    if constexpr (searched<F>)
+      if (!o.search) return encode_plain_blocks(from, blocks, to);
 #if defined(__x86_64__)
     if (isa::best() == isa::level::avx512) return encode_blocks_avx512(F{}, from, blocks, to);
     if (isa::best() == isa::level::avx2) return encode_blocks_avx2(F{}, from, blocks, to);
 #endif
     run_scalar(0, blocks, encode_row_body<F>{from, to, F::block});
+  }
+  static void encode_plain_blocks(float const* from, index_t blocks, byte_t* to) {
+#if defined(__x86_64__)
+    if (isa::best() == isa::level::avx512) return encode_plain_avx512(F{}, from, blocks, to);
+#endif
+    run_at(isa::best(), 0, blocks, encode_plain_body<F>{from, to});
   }
   /// The largest bits of a magnitude.
   struct largest_body {

@@ -28,6 +28,7 @@ namespace pleat::codec::detail {
 template <class Bits> struct encode_groups_task {
   extents const* shape;
   float const* values;
+  typename Bits::options const* options;
   unsigned char* out;
   index_t* refused;  ///< [tasks]: that group; the number of groups if there is none
   int tasks;
@@ -35,7 +36,7 @@ template <class Bits> struct encode_groups_task {
     index_t const groups = Bits::groups(*shape);
     index_t g = groups * t / tasks;
     index_t const last = groups * (t + 1) / tasks;
-    while (g < last && Bits::encode_group(*shape, values, g, out)) ++g;
+    while (g < last && Bits::encode_group(*shape, values, g, *options, out)) ++g;
     refused[t] = g < last ? g : groups;
   }
 };
@@ -203,13 +204,14 @@ void stored_weight<Bits, Space>::encode_host([[maybe_unused]] context<Space>& c,
                                              [[maybe_unused]] std::span<float const> values,
                                              [[maybe_unused]] options const& o, [[maybe_unused]] unsigned char* out) {
   if constexpr (compute::is_host_space_v<Space> && requires { Bits::groups(shape); }) {
-    int const tasks = static_cast<int>(
-        std::min<index_t>(Bits::groups(shape),
-                          compute::tasks_for(c.space(), Bits::work_per_element * static_cast<double>(shape.size()))));
+    int const tasks = static_cast<int>(std::min<index_t>(
+        Bits::groups(shape),
+        compute::tasks_for(c.space(), Bits::work_per_element(o) * static_cast<double>(shape.size()))));
     if (tasks > 1) {
       Bits::demand_columns("encode", shape);
       std::vector<index_t> refused(static_cast<std::size_t>(tasks));
-      compute::for_tasks(c.space(), tasks, encode_groups_task<Bits>{&shape, values.data(), out, refused.data(), tasks});
+      compute::for_tasks(c.space(), tasks,
+                         encode_groups_task<Bits>{&shape, values.data(), &o, out, refused.data(), tasks});
       for (index_t const g : refused)
         if (g < Bits::groups(shape)) Bits::refuse_group(shape, values, g, out);
       return;
