@@ -3,9 +3,11 @@
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 # The API reference, by Doxygen, into build/reference/html. A warning is an error, and so is a public class that nobody has described.
 # Functions and members are looked at for what they say, not whether they say anything: many need no more than their names. Those
-# without a word are counted, in the last line.
+# without a word are counted, in the last line, and may not become more than there are: `ceiling`, as Doxygen 1.9.4 counts (others count
+# otherwise, and are not held to it). Whoever describes some lowers it.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
+ceiling=2100
 out=${OUT:-build/reference}
 command -v doxygen >/dev/null || {
   echo "pleat: SKIPPED: no doxygen here"
@@ -33,4 +35,10 @@ if [[ -s $out/undescribed ]]; then
   echo "pleat: $(wc -l <"$out/undescribed") classes have no description"
   exit 1
 fi
-echo "pleat: the reference is in $out/html/index.html; $(wc -l <"$out/without_words") functions and members have no words of their own"
+silent=$(wc -l <"$out/without_words")
+if [[ $(doxygen --version) == 1.9.4* ]] && ((silent > ceiling)); then
+  sed 's/: warning:/:/' "$out/without_words" | tail -n 20
+  echo "pleat: $silent functions and members have no words of their own, more than the $ceiling that there may be: describe what you add (all of them: $out/without_words)"
+  exit 1
+fi
+echo "pleat: the reference is in $out/html/index.html; $silent functions and members have no words of their own, of $ceiling that there may be"
