@@ -4,7 +4,8 @@
 # What including pleat costs: seconds (the best of REPEAT, 3) and peak memory to compile, with the release flags, one file that
 # includes only the third-party headers of the umbrella; only the umbrella; each room's door; and each source of the main job, as the
 # build compiles it, after the umbrella's precompiled header, which all programs share and which has a row of its own.
-# Aims: umbrella / third-party ≤ 1.5; each source of the main job ≤ 15 s.      scripts/compile_time.sh [--check]: exit 1 if an aim is missed
+# Aims: umbrella / third-party ≤ 1.5; each source of the main job ≤ 15 s, and all of them together, the umbrella's precompiled header included.
+#    scripts/compile_time.sh [--check]: exit 1 if an aim is missed
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 flags=build/release/tests/plain_flags.rsp
@@ -77,8 +78,9 @@ for entry in json.loads(pathlib.Path("build/release/compile_commands.json").read
         row(source.name, seconds, memory, "aim 15 s")
         total, longest = total + seconds, max(longest, seconds)
 if total:
-    print(f"the main job's program: {total:.1f} s of processor, its longest source {longest:.1f} s; {total + precompiled:.1f} s with the precompiled header")
-    if longest > 15: missed.append("main job")
+    print(f"the main job's program: {total:.1f} s of processor, its longest source {longest:.1f} s; {total + precompiled:.1f} s with the precompiled header (aim 15 s)")
+    if longest > 15: missed.append("a source of the main job")
+    if total + precompiled > 15: missed.append("the main job's program")
 if missed:
     print("pleat: missed:", ", ".join(missed))
 sys.exit(1 if missed and check == "--check" else 0)
