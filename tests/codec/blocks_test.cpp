@@ -270,7 +270,7 @@ TEMPLATE_TEST_CASE(
       REQUIRE(chosen == alone);
 #if defined(__x86_64__)
       if (pleat::compute::isa::best() != pleat::compute::isa::level::scalar) {
-        codec::detail::run_avx2(0, blocks, codec::detail::encode_plain_body<format>{x.data(), chosen.data()});
+        codec::detail::encode_plain_avx2(format{}, x.data(), blocks, chosen.data());
         REQUIRE(chosen == alone);
       }
 #endif

@@ -12,6 +12,7 @@
 #include <pleat/codec/detail/k_quants_avx2.hpp>
 #include <pleat/codec/detail/k_quants_avx512.hpp>
 #include <pleat/codec/detail/k_quants_plain.hpp>
+#include <pleat/codec/detail/k_quants_plain_avx2.hpp>
 #include <pleat/codec/detail/k_quants_plain_avx512.hpp>
 #include <pleat/codec/error_norms.hpp>
 
@@ -216,8 +217,9 @@ template <class F> struct block_logic {
   static void encode_plain_blocks(float const* from, index_t blocks, byte_t* to) {
 #if defined(__x86_64__)
     if (isa::best() == isa::level::avx512) return encode_plain_avx512(F{}, from, blocks, to);
+    if (isa::best() == isa::level::avx2) return encode_plain_avx2(F{}, from, blocks, to);
 #endif
-    run_at(isa::best(), 0, blocks, encode_plain_body<F>{from, to});
+    run_scalar(0, blocks, encode_plain_body<F>{from, to});
   }
   /// The largest bits of a magnitude.
   struct largest_body {

@@ -7,6 +7,7 @@
 #pragma once
 
 #include <cstdint>
+#include <cstring>
 
 #include <pleat/codec/detail/k_quants.hpp>
 
@@ -21,6 +22,16 @@ PLEAT_INLINE std::uint32_t nearest_code(float v, float least, float most) {
 
 /// Zero for what a half cannot hold by far, so that nothing overflows that is divided by it.
 PLEAT_INLINE float at_least_some(float v) { return v < 1e-15f ? 0.0f : v; }
+
+/// Eight scales (bytes of s) and minima (of m) of six bits each in the twelve bytes of q4_K, as store_scales_q4_k.
+inline void store_six_bits(std::uint64_t s, std::uint64_t m, byte_t* to) {
+  auto const first_s = static_cast<std::uint32_t>(s), first_m = static_cast<std::uint32_t>(m),
+             last_s = static_cast<std::uint32_t>(s >> 32), last_m = static_cast<std::uint32_t>(m >> 32);
+  std::uint32_t const words[3] = {first_s | ((last_s >> 4) & 0x03030303u) << 6,
+                                  first_m | ((last_m >> 4) & 0x03030303u) << 6,
+                                  (last_s & 0x0f0f0f0fu) | (last_m & 0x0f0f0f0fu) << 4};
+  std::memcpy(to, words, 12);
+}
 
 /// A piece's step is (largest − min(least, 0))/15; codes are the nearest to what the stored scale and minimum say.
 PLEAT_INLINE void encode_plain(q4_k_format, float const* x, byte_t* b) {

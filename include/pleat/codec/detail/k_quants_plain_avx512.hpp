@@ -70,16 +70,14 @@ PLEAT_TARGET_AVX512 inline void encode_plain_avx512(q4_k_format, float const* x,
                  scale = at_least_some(_mm512_div_ps(
                      _mm512_sub_ps(_mm512_maskz_permutexvar_ps(0xffff, in_order, highs), least), fifteen)),
                  minimum = at_least_some(_mm512_sub_ps(zero, least));
-    // store_scales_q4_k, eight pieces side by side (twice, in a register of sixteen)
+    // eight pieces side by side (twice, in a register of sixteen)
     float const most_scale = largest8(_mm512_maskz_extractf32x8_ps(0xff, scale, 0)),
                 most_minimum = largest8(_mm512_maskz_extractf32x8_ps(0xff, minimum, 0));
     __m512i const scale_codes = six_bit_codes(scale, most_scale), minimum_codes = six_bit_codes(minimum, most_minimum);
-    std::uint32_t s[4], m[4];
+    std::uint64_t s[2], m[2];
     store_low_bytes(reinterpret_cast<byte_t*>(s), scale_codes);
     store_low_bytes(reinterpret_cast<byte_t*>(m), minimum_codes);
-    std::uint32_t const six[3] = {s[0] | ((s[1] >> 4) & 0x03030303u) << 6, m[0] | ((m[1] >> 4) & 0x03030303u) << 6,
-                                  (s[1] & 0x0f0f0f0fu) | (m[1] & 0x0f0f0f0fu) << 4};
-    std::memcpy(b + 4, six, 12);
+    store_six_bits(s[0], m[0], b + 4);
     std::uint16_t const d = half_of(most_scale / 63.0f), base = half_of(most_minimum / 63.0f);
     store16(b, d);
     store16(b + 2, base);
