@@ -268,8 +268,15 @@ TEST_CASE("windows of a text prune, tune and teach position by position, with th
     auto const tuned = teacher | (half | compress::fine_tune(train, quiet(1)));
     auto student = bigrams(w, 8);
     compress::distill(train, {compress::teacher(tuned)}, lessons(1)).run(student);
+    scratch const file(("windows" + std::to_string(w.comm.size())).c_str());
+    (void)compress::cache_targets(compress::teacher(tuned), train, w.comm, file.path, 2, 7);
+    auto reader = bigrams(w, 8);
+    compress::distill(train, {compress::cached_teacher(file.path, train)}, lessons(1)).run(reader);
     auto image = pleat::run::file_image(tuned);
-    for (auto const byte : pleat::run::file_image(student)) image.push_back(byte);
+    for (auto const& more :
+         {pleat::run::file_image(student), bytes_of(file.path), pleat::run::file_image(reader)})
+      image.insert(image.end(), more.begin(), more.end());
+    w.comm.barrier();  // before the file goes
     return image;
   };
   auto const reference = learn(one);
@@ -282,8 +289,72 @@ TEST_CASE("windows of a text prune, tune and teach position by position, with th
     });
     for (auto const& image : images) CHECK(image == reference);
   }
-  CHECK_THROWS_MATCHES(compress::cache_targets(compress::teacher(large), train, one.comm, "nowhere.safetensors"),
-                       pleat::error, MessageMatches(ContainsSubstring("windows of a text")));
+}
+
+TEST_CASE("a teacher of windows on disk: all scores teach its bits, the largest few keep the sum at every position") {
+  std::string text;
+  for (std::uint64_t i = 0; i < 200; ++i) text += (i * i * 2654435761u >> 9) % 2 ? "ab" : "ac";
+  auto const of = [&](index_t context) { return pleat::io::windows_of(pleat::io::split_text(text, context).train); };
+  auto const train = of(4);
+  auto w = alone();
+  auto const bigrams = [&](std::uint64_t seed) {
+    return pleat::parallel::build(nn::sequential(nn::embedding("e", 3, 8), nn::linear("out", 8, 3)), plan_for(w), w,
+                                  {.seed = seed, .input = pleat::extents{16, 4}});
+  };
+  auto large = bigrams(3);
+  (void)pleat::run::fit(large, train, quiet(3));
+  scratch all("all-windows"), some("some-windows"), images("images");
+  auto const kept = compress::cache_targets(compress::teacher(large), train, w.comm, all.path);
+  CHECK((kept.positions == 4 && kept.samples == train.size && kept.dropped_max == 0));
+  CHECK(static_cast<index_t>(kept.scores.size()) == train.size * 4 * 3);
+  auto const taught = [&](compress::teacher const& t) {
+    auto student = bigrams(8);
+    compress::distill(train, {t}, lessons(2)).run(student);
+    return pleat::run::file_image(student);
+  };
+  CHECK((taught(compress::cached_teacher(all.path, train)) == taught(compress::teacher(large))));
+  // Window 5 before window 2: each position has its own row, and what one score leaves is shared by two.
+  (void)compress::cache_targets(compress::teacher(large), train, w.comm, some.path, 1, 5);
+  compress::answer exact, rough;
+  std::vector<index_t> const two{5, 2};
+  compress::teacher(large).ask({&train, two, {}}, exact);
+  compress::cached_teacher(some.path, train).ask({&train, two, {}}, rough);
+  REQUIRE((exact.scores.size() == 24 && rough.scores.size() == 24));
+  for (std::size_t row = 0; row < 24; row += 3) {
+    double a = 0, b = 0;
+    for (std::size_t j = row; j < row + 3; ++j)
+      a += std::exp(static_cast<double>(exact.scores[j])), b += std::exp(static_cast<double>(rough.scores[j]));
+    CHECK(std::fabs(a - b) < 1e-5 * a);
+    auto const top = std::max_element(exact.scores.begin() + static_cast<std::ptrdiff_t>(row),
+                                      exact.scores.begin() + static_cast<std::ptrdiff_t>(row + 3)) -
+                     exact.scores.begin();
+    CHECK(rough.scores[static_cast<std::size_t>(top)] == exact.scores[static_cast<std::size_t>(top)]);
+  }
+  // Other windows of the same text, images, and numbers that nobody gave.
+  auto const refused = [&](auto&& f, std::string const& words) {
+    CHECK_THROWS_MATCHES(f(), pleat::error, MessageMatches(ContainsSubstring(words)));
+  };
+  refused([&] { (void)compress::read_targets(some.path, of(5)); }, "windows of 4 tokens, those of");
+  auto shifted = *train.windows;
+  shifted.stride = 2, shifted.tokens.resize(static_cast<std::size_t>((train.size - 1) * 2 + 5), 0);
+  auto const other = pleat::io::windows_of(shifted);
+  REQUIRE(other.size == train.size);
+  refused([&] { (void)compress::read_targets(some.path, other); }, "the targets belong to another data set");
+  refused([&] { (void)compress::read_targets(some.path, data(24)); }, "the file holds targets of windows of a text");
+  auto const pictures = data(24);
+  auto const whole = build(w);
+  (void)compress::cache_targets(compress::teacher(whole), pictures, w.comm, images.path);
+  refused([&] { (void)compress::read_targets(images.path, train); }, "is windows of a text");
+  auto forged = compress::read_targets(some.path, train);
+  forged.scores[4 * 2 + 3] = std::numeric_limits<float>::quiet_NaN();
+  compress::write_targets(some.path, forged, train);
+  refused([&] { (void)compress::read_targets(some.path, train); }, "of sample 2, position 3 is NaN or infinite");
+  compress::teacher const odd(compress::teacher::source{
+      .name = "odd", .ask = [](compress::question const& q, compress::answer& a) {
+        a.scores.assign(q.samples.size() * 3, 0.0f);  // as if a window were one sample
+      }});
+  refused([&] { (void)compress::cache_targets(odd, train, w.comm, all.path, 0, 3); },
+          "9 scores for 3 samples of 4 positions");
 }
 
 TEST_CASE("a teacher that is cut as its student is teaches the bytes that a whole one teaches") {
@@ -674,6 +745,52 @@ TEST_CASE("what a teacher that all ask at once has to say to one rank, every ran
       }
     });
     for (auto const& words : said) CHECK_THAT(words, ContainsSubstring("the second rank's layer is ill"));
+  }
+}
+
+TEST_CASE("what one rank cannot load for a teacher that answers together, or has not of its data, all hear") {
+  namespace par = pleat::parallel;
+  auto const train = data(32);
+  for (mesh const& l : {mesh{3, 1, 1, 3}, mesh{1, 1, 3, 0}, mesh{1, 1, 2, 3}}) {
+    CAPTURE(l.data, l.stages, l.state);
+    auto const ranks = static_cast<std::size_t>(l.ranks());
+    std::vector<std::string> said(ranks), of_data(ranks);
+    pleat::comm::run_local(l.ranks(), [&](pleat::comm::communicator c) {
+      auto const r = static_cast<std::size_t>(c.rank());
+      pleat::world w(std::move(c), 1);
+      w.set_sink({});
+      auto p = plan_of(l);
+      p.bucket_bytes = 256, p.prefetch = 0;
+      auto const large = par::build(network(), p, w, {.seed = 3});
+      auto m = par::build(nn::sequential(nn::linear("a", 20, 6), nn::relu(), nn::linear("b", 6, 4)), plan_of(l), w,
+                          {.seed = 8});
+      m.set_timeout(20);  // only where it hangs
+      w.comm.set_timeout(20);
+      compress::teacher const whole(large);
+      std::vector<index_t> const beyond(8, 99);
+      compress::teacher const t({.name = "a model",
+                                 .ask =
+                                     [&](compress::question const& q, compress::answer& a) {
+                                       if (r != 1) return whole.ask(q, a);
+                                       whole.ask({q.data, std::span(beyond).first(q.samples.size()), {}}, a);
+                                     },
+                                 .at_once = whole.at_once(),
+                                 .parted = whole.parted()});
+      auto mine = train;
+      if (r == 1) mine.labels.pop_back();
+      auto const words_of = [&](pleat::io::dataset const& d, compress::teacher const& from) -> std::string {
+        try {
+          (void)compress::distill(d, {from}, lessons(1)).fit(m);
+        } catch (pleat::error const& e) {
+          return e.what();
+        }
+        return {};
+      };
+      said[r] = words_of(train, t);
+      of_data[r] = words_of(mine, whole);
+    });
+    for (auto const& words : said) CHECK_THAT(words, ContainsSubstring("sample 99 of 'stripes', which has 32"));
+    for (auto const& words : of_data) CHECK_THAT(words, ContainsSubstring("has 32 samples of 1 label, found 31"));
   }
 }
 

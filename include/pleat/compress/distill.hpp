@@ -50,20 +50,11 @@ template <class Net> class lesson {
   lesson(parallel::model<Net>& m, io::dataset const& data, std::vector<teacher> const& teachers,
          distill_options const& o)
       : model_(&m), data_(&data), teachers_(&teachers), o_(&o), loader_(data) {
-    data.demand_classes("compress::distill");
     auto collect = [&](auto& h) { hints_.push_back(&h); };
     for_each_hint(m.net(), collect);
     for (auto const* h : hints_) taps_.push_back(h->teacher_unit());
     std::sort(taps_.begin(), taps_.end());
     taps_.erase(std::unique(taps_.begin(), taps_.end()), taps_.end());
-    if (!hints_.empty() && !teachers.front().has_features()) {
-      auto const& parted = teachers.front().parted();
-      throw error{"compress::distill",
-                  "the student has hints, but the first teacher (" + teachers.front().name() +
-                      (parted.empty() ? "" : ", " + parted) + ") gives scores only",
-                  parted.empty() ? "Let a model of this process be the first teacher, or leave the hints out"
-                                 : "Load its file into a model that each rank has whole, or leave the hints out"};
-    }
     if (!hints_.empty() && (m.layout().count() > 1 || m.parts().size() > 1))
       throw error{"compress::distill", "hints need the whole student on this rank",
                   "Train it with mesh.pipeline = 1 and mesh.tensor = 1, or leave the hints out"};
@@ -75,6 +66,7 @@ template <class Net> class lesson {
     auto const here = teacher::data_positions(m);
     auto const asking = teacher::tensor_group(m);
     comm::all_or_none(m.all_ranks(), [&] {
+      demand_features();
       demand_same_shares(here);
       for (auto const& t : teachers)
         if (!t.together().empty() && t.together() != asking)
@@ -188,6 +180,16 @@ template <class Net> class lesson {
  private:
   using batch = typename run::batch_loader<T, Space>::batch;
 
+  /// Hints are compared with what the first teacher has inside.
+  void demand_features() const {
+    auto const& first = teachers_->front();
+    if (hints_.empty() || first.has_features()) return;
+    throw error{"compress::distill",
+                "the student has hints, but the first teacher (" + first.name() +
+                    (first.parted().empty() ? "" : ", " + first.parted()) + ") gives scores only",
+                first.parted().empty() ? "Let a model of this process be the first teacher, or leave the hints out"
+                                       : "Load its file into a model that each rank has whole, or leave the hints out"};
+  }
   /// Ranks that a teacher wants to hear the same question from must have the same samples.
   void demand_same_shares(std::vector<int> const& here) const {
     for (auto const& t : *teachers_) {
@@ -326,6 +328,10 @@ class distill {
   template <class Net> run::fit_report fit(parallel::model<Net>& m) const {
     run::fit_report report;
     try {
+      comm::all_or_none(m.all_ranks(), [&] {  // a rank reads data of its own
+        data_->demand_whole();
+        data_->demand_classes("compress::distill");
+      });
       detail::lesson<Net> source(m, *data_, teachers_, options_);
       report = run::fit_from(m, data_->size, source, options_.fit);
     } catch (...) {

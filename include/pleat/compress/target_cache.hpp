@@ -1,8 +1,8 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 /// \file
-/// A teacher's scores on disk: the largest k of every sample and what the others weigh together, so that a large
-/// teacher runs once.
+/// A teacher's scores on disk: the largest k of every sample, or of every position of a window of text, and what the
+/// others weigh together, so that a large teacher runs once.
 ///
 /// The file is a safetensors file:
 ///
@@ -10,8 +10,9 @@
 ///     classes   I32 [samples, k]   whose they are
 ///     rest      F32 [samples]      log Σ exp of all other scores; only if k < classes
 ///
-/// and `__metadata__`: pleat.targets = "1" (version), pleat.targets.classes, pleat.targets.data (16 hexadecimal digits:
-/// XXH64 of the data set's pixels, then labels as I32), pleat.targets.checksum (XXH64 of all tensors' bytes in the
+/// (of windows [samples, positions, k] and [samples, positions]), and `__metadata__`: pleat.targets = "1" (version; of
+/// windows "2"), pleat.targets.classes, pleat.targets.data (16 hexadecimal digits:
+/// XXH64 of the data set's pixels, then labels as I32; of what io::token_dataset::fingerprint says), pleat.targets.checksum (XXH64 of all tensors' bytes in the
 /// order above), pleat.targets.dropped_mean and .dropped_max (probability at temperature 1 that the k largest do not
 /// have). Read back, the other classes share their weight evenly, which is exact at temperature 1 in sum, and exact in
 /// everything if k = classes.
@@ -38,31 +39,36 @@
 
 namespace pleat::compress {
 
-/// The k largest scores of samples, and what is left.
+/// The k largest scores of samples, and what is left. A sample has a row of scores for each of its positions; but for
+/// windows of a text that is one.
 struct top_scores {
-  index_t samples = 0, k = 0, classes = 0;
-  std::vector<float> scores;         ///< [samples, k]
-  std::vector<std::int32_t> labels;  ///< [samples, k]
-  std::vector<float> rest;           ///< [samples], empty if k = classes
+  index_t samples = 0, k = 0, classes = 0, positions = 1;
+  std::vector<float> scores;         ///< [samples, positions, k]
+  std::vector<std::int32_t> labels;  ///< [samples, positions, k]
+  std::vector<float> rest;           ///< [samples, positions], empty if k = classes
   double dropped_mean = 0, dropped_max = 0;
 
-  /// All scores of one sample into out[classes].
+  [[nodiscard]] index_t rows() const noexcept { return samples * positions; }
+  /// All scores of one sample into out[positions, classes].
   void expand(index_t sample, float* out) const {
-    if (k < classes)
-      std::fill(out, out + classes, rest[static_cast<std::size_t>(sample)] - std::log(static_cast<float>(classes - k)));
-    for (index_t j = sample * k; j < (sample + 1) * k; ++j)
-      out[labels[static_cast<std::size_t>(j)]] = scores[static_cast<std::size_t>(j)];
+    for (index_t row = sample * positions; row < (sample + 1) * positions; ++row, out += classes) {
+      if (k < classes)
+        std::fill(out, out + classes, rest[static_cast<std::size_t>(row)] - std::log(static_cast<float>(classes - k)));
+      for (index_t j = row * k; j < (row + 1) * k; ++j)
+        out[labels[static_cast<std::size_t>(j)]] = scores[static_cast<std::size_t>(j)];
+    }
   }
 };
 
 namespace detail {
 
-/// XXH64 of pixels, values or tokens, then labels: whose scores these are.
+/// XXH64 of pixels or values, then labels, or of the fingerprint of windows: whose scores these are.
 [[nodiscard]] inline std::string fingerprint(io::dataset const& d) {
   io::checksum c;
   c.add(std::as_bytes(std::span(d.pixels)));
   c.add(std::as_bytes(d.values.span()));
-  if (d.windows) c.add(std::as_bytes(std::span(d.windows->tokens)));
+  auto const of_windows = d.windows ? d.windows->fingerprint() : std::string();
+  c.add(std::as_bytes(std::span(of_windows)));
   c.add(std::as_bytes(std::span(d.labels)));
   return io::checksum::hex(c.value());
 }
@@ -73,16 +79,26 @@ namespace detail {
   c.add(std::as_bytes(std::span(t.rest)));
   return io::checksum::hex(c.value());
 }
-/// Appends the k largest of one sample's scores. \throws error for a score that is not finite
-inline void append_top(std::span<float const> scores, index_t sample, top_scores& t) {
+/// " of sample 3", " of sample 3, position 7"
+[[nodiscard]] inline std::string where_in(io::dataset const& d, index_t row) {
+  return " of sample " + std::to_string(row / d.positions()) +
+         (d.windows ? ", position " + std::to_string(row % d.positions()) : "");
+}
+/// What a file of targets has of each sample. \param last extent behind those of rows; 0: none
+[[nodiscard]] inline extents shape_of_targets(io::dataset const& d, index_t samples, index_t last) {
+  if (d.windows) return last > 0 ? extents{samples, d.positions(), last} : extents{samples, d.positions()};
+  return last > 0 ? extents{samples, last} : extents{samples};
+}
+/// Appends the k largest of one row of scores. \throws error for a score that is not finite
+inline void append_top(std::span<float const> scores, io::dataset const& d, index_t row, top_scores& t) {
   std::vector<std::int32_t> order(scores.size());
   std::iota(order.begin(), order.end(), 0);
   auto const at = [&](std::int32_t c) { return scores[static_cast<std::size_t>(c)]; };
   for (std::int32_t const c : order)
     if (!std::isfinite(at(c)))
       throw error{"compress::cache_targets",
-                  "the teacher's score of class " + std::to_string(c) + " for sample " + std::to_string(sample) +
-                      " is " + std::to_string(at(c)),
+                  "the teacher's score of class " + std::to_string(c) + where_in(d, row) + " is " +
+                      std::to_string(at(c)),
                   "Look at the teacher and at this sample: scores that are kept must be finite"};
   std::sort(order.begin(), order.end(),
             [&](std::int32_t a, std::int32_t b) { return at(a) != at(b) ? at(a) > at(b) : a < b; });
@@ -99,18 +115,18 @@ inline void append_top(std::span<float const> scores, index_t sample, top_scores
   if (t.k == t.classes) return;
   t.rest.push_back(static_cast<float>(top + std::log(rest)));
 }
-/// What the k largest leave out, over all samples.
+/// What the k largest leave out, over all rows.
 inline void measure_dropped(top_scores& t) {
   t.dropped_mean = t.dropped_max = 0;
   if (t.k == t.classes || t.samples == 0) return;
-  for (index_t s = 0; s < t.samples; ++s) {
+  for (index_t s = 0; s < t.rows(); ++s) {
     double const top = static_cast<double>(t.scores[static_cast<std::size_t>(s * t.k)]),
                  rest = std::exp(static_cast<double>(t.rest[static_cast<std::size_t>(s)]) - top);
     double kept = 0;
     for (index_t j = 0; j < t.k; ++j)
       kept += std::exp(static_cast<double>(t.scores[static_cast<std::size_t>(s * t.k + j)]) - top);
     double const share = rest / (kept + rest);
-    t.dropped_mean += share / static_cast<double>(t.samples);
+    t.dropped_mean += share / static_cast<double>(t.rows());
     t.dropped_max = std::max(t.dropped_max, share);
   }
 }
@@ -125,10 +141,10 @@ inline void measure_dropped(top_scores& t) {
 /// Writes the file of targets, whole or not at all. \see target_cache.hpp
 inline void write_targets(std::string const& path, top_scores const& t, io::dataset const& data) {
   io::safetensors_writer w;
-  w.add<float>("scores", {t.samples, t.k}, t.scores);
-  w.add<std::int32_t>("classes", {t.samples, t.k}, t.labels);
-  if (t.k < t.classes) w.add<float>("rest", {t.samples}, t.rest);
-  w.metadata("pleat.targets", "1");
+  w.add<float>("scores", detail::shape_of_targets(data, t.samples, t.k), t.scores);
+  w.add<std::int32_t>("classes", detail::shape_of_targets(data, t.samples, t.k), t.labels);
+  if (t.k < t.classes) w.add<float>("rest", detail::shape_of_targets(data, t.samples, 0), t.rest);
+  w.metadata("pleat.targets", data.windows ? "2" : "1");
   w.metadata("pleat.targets.classes", std::to_string(t.classes));
   w.metadata("pleat.targets.data", detail::fingerprint(data));
   w.metadata("pleat.targets.checksum", detail::checksum_of(t));
@@ -151,9 +167,16 @@ inline void write_targets(std::string const& path, top_scores const& t, io::data
                   "Write one with compress::cache_targets"};
     return it->second;
   };
-  if (auto const v = text("pleat.targets"); v != "1")
-    throw error{call, "the file is of version " + v + " of the format, this pleat knows 1",
+  auto const version = text("pleat.targets");
+  if (version != "1" && version != "2")
+    throw error{call, "the file is of version " + version + " of the format, this pleat knows 1 and 2",
                 "Read it with a newer pleat"};
+  if ((version == "2") != (data.windows != nullptr))
+    throw error{call,
+                data.windows ? "the file holds targets of samples with one label each, '" + data.name +
+                                   "' is windows of a text"
+                             : "the file holds targets of windows of a text, '" + data.name + "' is none",
+                "Make the targets of this data set"};
   top_scores t;
   auto const number = text("pleat.targets.classes");
   auto const [end, failed] = std::from_chars(number.data(), number.data() + number.size(), t.classes);
@@ -161,19 +184,27 @@ inline void write_targets(std::string const& path, top_scores const& t, io::data
     throw error{call, "the metadata entry 'pleat.targets.classes' is '" + number + "', expected a count",
                 remedy::copy_again};
   auto const& scores = file.at("scores");
-  if (scores.shape.rank() != 2 || scores.shape[1] < 1 || scores.shape[1] > t.classes)
+  int const last_extent = data.windows ? 2 : 1;
+  if (scores.shape.rank() != last_extent + 1 || scores.shape[last_extent] < 1 ||
+      scores.shape[last_extent] > t.classes)
     throw error{call,
-                "the scores have shape " + scores.shape.to_string() + ", expected [samples, k] with k from 1 to " +
-                    std::to_string(t.classes),
+                "the scores have shape " + scores.shape.to_string() + ", expected [samples, " +
+                    (data.windows ? "positions, " : "") + "k] with k from 1 to " + std::to_string(t.classes),
                 remedy::copy_again};
   t.samples = scores.shape[0];
-  t.k = scores.shape[1];
-  t.scores.resize(static_cast<std::size_t>(t.samples * t.k));
+  t.positions = data.windows ? scores.shape[1] : 1;
+  t.k = scores.shape[last_extent];
+  if (t.positions != data.positions())
+    throw error{call,
+                "the file holds targets of windows of " + std::to_string(t.positions) + " tokens, those of '" +
+                    data.name + "' have " + std::to_string(data.positions()),
+                "Make the targets of this data set"};
+  t.scores.resize(static_cast<std::size_t>(t.rows() * t.k));
   t.labels.resize(t.scores.size());
   file.copy<float>("scores", t.scores);
   file.copy<std::int32_t>("classes", t.labels);
   if (t.k < t.classes) {
-    t.rest.resize(static_cast<std::size_t>(t.samples));
+    t.rest.resize(static_cast<std::size_t>(t.rows()));
     file.copy<float>("rest", t.rest);
   }
   if (auto const sum = text("pleat.targets.checksum"); sum != detail::checksum_of(t))
@@ -192,8 +223,8 @@ inline void write_targets(std::string const& path, top_scores const& t, io::data
                     detail::fingerprint(data) + ")",
                 "Write them again for this data set with compress::cache_targets"};
   std::vector<index_t> last(static_cast<std::size_t>(t.classes), -1);
-  for (index_t s = 0; s < t.samples; ++s) {
-    auto const where = [&] { return " of sample " + std::to_string(s); };
+  for (index_t s = 0; s < t.rows(); ++s) {
+    auto const where = [&] { return detail::where_in(data, s); };
     for (index_t j = s * t.k; j < (s + 1) * t.k; ++j) {
       auto const c = t.labels[static_cast<std::size_t>(j)];
       if (c < 0 || c >= t.classes)
@@ -215,18 +246,13 @@ inline void write_targets(std::string const& path, top_scores const& t, io::data
 
 /// Asks a teacher for the scores of every sample, each on one rank, and writes the `top_k` largest of each (0: all) to
 /// a file. Collective; the same bytes on any number of ranks. Returns what was written: say `dropped_mean` and
-/// `dropped_max` where it matters.
+/// `dropped_max` where it matters. Of windows of a text every position of every window has its row, 8·k + 4 bytes:
+/// windows that overlap (a stride below the context) have what they share once each.
 /// \throws error on every rank alike: top_k below 0 or above the classes, batch below 1, scores that are not finite, a
 /// file that cannot be written
 inline top_scores cache_targets(teacher const& from, io::dataset const& data, comm::communicator& ranks,
                                 std::string const& path, index_t top_k = 0, index_t batch = 256) {
   from.demand_alone("compress::cache_targets");
-  if (data.windows)
-    throw error{"compress::cache_targets",
-                "'" + data.name +
-                    "' is windows of a text, with scores at every position: a file of targets has one row of "
-                    "scores for each sample",
-                "Ask the teacher while the student learns: distill(data, {teacher(model)})"};
   if (data.size == 0)
     throw error{"compress::cache_targets", "the data set '" + data.name + "' is empty",
                 "Give it the samples that the student will be trained on"};
@@ -239,6 +265,7 @@ inline top_scores cache_targets(teacher const& from, io::dataset const& data, co
                 "Pass 64 as batch"};
   index_range const mine = block_range(data.size, ranks.size(), ranks.rank());
   top_scores t;
+  t.positions = data.positions();
   std::vector<index_t> samples;
   answer said;
   comm::all_or_none(ranks, [&] {
@@ -246,16 +273,22 @@ inline top_scores cache_targets(teacher const& from, io::dataset const& data, co
       samples.resize(static_cast<std::size_t>(std::min(batch, mine.end - at)));
       std::iota(samples.begin(), samples.end(), at);
       from.ask({&data, samples, {}}, said);
-      t.classes = static_cast<index_t>(said.scores.size() / samples.size());
+      std::size_t const rows = samples.size() * static_cast<std::size_t>(t.positions);
+      if (said.scores.empty() || said.scores.size() % rows != 0)
+        throw error{"compress::cache_targets",
+                    "the teacher gives " + std::to_string(said.scores.size()) + " scores for " +
+                        std::to_string(samples.size()) + " samples of " + std::to_string(t.positions) + " positions",
+                    "Let the teacher end in a layer that makes one score for each class at each position"};
+      t.classes = static_cast<index_t>(said.scores.size() / rows);
       t.k = top_k == 0 ? t.classes : top_k;
       if (t.k > t.classes)
         throw error{"compress::cache_targets",
                     "top_k is " + std::to_string(top_k) + ", the teacher has " + std::to_string(t.classes) + " classes",
                     "Keep no more scores than there are classes, or pass 0 as top_k for all"};
-      for (std::size_t i = 0; i < samples.size(); ++i)
+      for (std::size_t i = 0; i < rows; ++i)
         detail::append_top(std::span<float const>(said.scores)
                                .subspan(i * static_cast<std::size_t>(t.classes), static_cast<std::size_t>(t.classes)),
-                           samples[i], t);
+                           data, at * t.positions + static_cast<index_t>(i), t);
     }
   });
   t.samples = data.size;
@@ -270,9 +303,9 @@ inline top_scores cache_targets(teacher const& from, io::dataset const& data, co
       ranks.all_gather_v(part, all, {counts, {}});
       part = std::move(all);
     };
-    gather(t.scores, t.k);
-    gather(t.labels, t.k);
-    if (t.k < t.classes) gather(t.rest, 1);
+    gather(t.scores, t.positions * t.k);
+    gather(t.labels, t.positions * t.k);
+    if (t.k < t.classes) gather(t.rest, t.positions);
   }
   detail::measure_dropped(t);
   comm::on_root(ranks, [&] { write_targets(path, t, data); });
@@ -287,9 +320,9 @@ inline top_scores cache_targets(teacher const& from, io::dataset const& data, co
   s.name = "'" + path + "'";
   s.ask = [t](question const& q, answer& a) {
     a.features.clear();
-    a.scores.resize(q.samples.size() * static_cast<std::size_t>(t->classes));
-    for (std::size_t i = 0; i < q.samples.size(); ++i)
-      t->expand(q.samples[i], a.scores.data() + i * static_cast<std::size_t>(t->classes));
+    auto const each = static_cast<std::size_t>(t->positions * t->classes);
+    a.scores.resize(q.samples.size() * each);
+    for (std::size_t i = 0; i < q.samples.size(); ++i) t->expand(q.samples[i], a.scores.data() + i * each);
   };
   return teacher(std::move(s), weight);
 }

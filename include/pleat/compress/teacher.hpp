@@ -7,12 +7,14 @@
 
 #include <array>
 #include <cmath>
+#include <exception>
 #include <functional>
 #include <span>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include <pleat/compute/elementwise.hpp>
 #include <pleat/nn/units.hpp>
 #include <pleat/parallel/model.hpp>
 #include <pleat/run/batch.hpp>
@@ -133,20 +135,35 @@ class teacher {
       return out;
     }
   }
-  /// \param by_all other ranks wait for this one's part of every layer, also where it has no samples
+  /// \param by_all other ranks wait for this one's part of every layer, also where it has no samples, and where it
+  /// cannot load them: then it answers zeros, and throws afterwards
   template <class Net>
   static void answer_from(parallel::model<Net> const& m, question const& q, answer& a, bool by_all) {
     using T = nn::value_type_of<Net>;
     using Space = nn::space_of<Net>;
-    run::batch_loader<T, Space> loader(*q.data, false);
     auto& c = m.context();
-    if (q.samples.empty()) {  // more ranks than samples
-      a = {{}, std::vector<std::vector<float>>(q.taps.size())};
-      if (by_all) (void)m.predict(loader.load(c, std::array{index_t{0}}).x);
+    bool const none = q.samples.empty();  // more ranks than samples
+    std::array const first{index_t{0}};
+    auto const samples = none ? std::span<index_t const>(first) : q.samples;
+    tensor<T, Space> x;
+    std::exception_ptr failed;
+    if (!none || by_all) {
+      try {
+        run::batch_loader<T, Space> loader(*q.data, false);
+        x = loader.load(c, samples).x;
+      } catch (...) {
+        if (!by_all) throw;
+        failed = std::current_exception();
+        x = tensor<T, Space>::allocate(c, run::batch_shape(*q.data, static_cast<index_t>(samples.size())));
+        compute::fill(c.space(), x.size(), T(0), x.data());
+      }
+    }
+    a = {{}, std::vector<std::vector<float>>(none ? q.taps.size() : 0)};
+    if (none || failed) {
+      if (by_all) (void)m.predict(std::move(x));
+      if (failed) std::rethrow_exception(failed);
       return;
     }
-    auto x = loader.load(c, q.samples).x;
-    a.features.clear();
     if (q.taps.empty()) {
       a.scores = on_host(c, m.predict(std::move(x)));
       return;
