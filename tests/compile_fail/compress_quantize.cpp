@@ -24,6 +24,11 @@ using factored_model = pleat::parallel::model<
 inline auto right(dense_model const& m) {
   return m | (shrink::fold_batch_norm{} | shrink::prune{} | shrink::quantize_aware<int8>{} | shrink::quantize<int8>{});
 }
+/// The same codes under another name, and what was not trained in another form.
+inline auto stored(dense_model const& m) {
+  return m | (shrink::quantize_aware<codec::q8_0<float>>{.ignore = {"0.*"}} |
+              shrink::quantize<codec::int8<float>, codec::q8_0<float>>{});
+}
 
 #if defined(WRONG_1)
 // expect: this pipeline folds batch norms after it quantizes, and a norm cannot be folded into codes: fold first, then
@@ -53,4 +58,13 @@ inline auto wrong(dense_model const& m) { return m | (shrink::gptq<int8>{} | shr
 // expect: this model's weights may be factored, and their factors are to be stored in forms of their own: include
 // <pleat/codec/factors.hpp>
 inline auto wrong(factored_model const& m) { return m | shrink::quantize<int8>{}; }
+#elif defined(WRONG_9)
+// expect: this pipeline trains the codes of one form and stores others, which nobody trained: after quantize_aware<F>
+// say quantize<F>, of the same form
+inline auto wrong(dense_model const& m) {
+  return m | (shrink::quantize_aware<int8>{} | shrink::quantize<codec::q4_0<float>>{});
+}
+#elif defined(WRONG_10)
+// expect: this pipeline trains the codes of one form and stores others
+inline auto wrong(dense_model const& m) { return m | (shrink::quantize_aware<int8>{} | shrink::gptq<int8>{}); }
 #endif

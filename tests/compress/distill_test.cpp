@@ -273,8 +273,7 @@ TEST_CASE("windows of a text prune, tune and teach position by position, with th
     auto reader = bigrams(w, 8);
     compress::distill(train, {compress::cached_teacher(file.path, train)}, lessons(1)).run(reader);
     auto image = pleat::run::file_image(tuned);
-    for (auto const& more :
-         {pleat::run::file_image(student), bytes_of(file.path), pleat::run::file_image(reader)})
+    for (auto const& more : {pleat::run::file_image(student), bytes_of(file.path), pleat::run::file_image(reader)})
       image.insert(image.end(), more.begin(), more.end());
     w.comm.barrier();  // before the file goes
     return image;
@@ -349,10 +348,10 @@ TEST_CASE("a teacher of windows on disk: all scores teach its bits, the largest 
   forged.scores[4 * 2 + 3] = std::numeric_limits<float>::quiet_NaN();
   compress::write_targets(some.path, forged, train);
   refused([&] { (void)compress::read_targets(some.path, train); }, "of sample 2, position 3 is NaN or infinite");
-  compress::teacher const odd(compress::teacher::source{
-      .name = "odd", .ask = [](compress::question const& q, compress::answer& a) {
-        a.scores.assign(q.samples.size() * 3, 0.0f);  // as if a window were one sample
-      }});
+  compress::teacher const odd(
+      compress::teacher::source{.name = "odd", .ask = [](compress::question const& q, compress::answer& a) {
+                                  a.scores.assign(q.samples.size() * 3, 0.0f);  // as if a window were one sample
+                                }});
   refused([&] { (void)compress::cache_targets(odd, train, w.comm, all.path, 0, 3); },
           "9 scores for 3 samples of 4 positions");
 }

@@ -3,6 +3,7 @@
 #include <pleat/compress/quantize_aware.hpp>
 
 #include <pleat/codec/blocks.hpp>
+#include <pleat/compress/gptq.hpp>
 #include <pleat/compress/pipeline.hpp>
 #include <pleat/compress/prune.hpp>
 #include <pleat/compress/quantize.hpp>
@@ -380,6 +381,15 @@ TEST_CASE("bad input: groups that do not divide, NaN by name, a rate that is non
                        MessageMatches(ContainsSubstring("inputs stay floats: .activations holds no data")));
   CHECK_THROWS_MATCHES((model | compress::quantize_aware<int8>{.step_rate = 0}), pleat::error,
                        MessageMatches(ContainsSubstring("step_rate is the relative change")));
+  auto const codes = build(w) | compress::quantize_aware<int8>{};
+  CHECK_THROWS_MATCHES((model | compress::quantize_aware<int8>{} |
+                        compress::quantize<int4>{.misfit = compress::misfit::ignore, .on_note = [](auto) {}}),
+                       pleat::error,
+                       MessageMatches(ContainsSubstring("compress::quantize: 'fc2.weight': it was trained with codes "
+                                                        "from -127 to 127, a step for every row (quantize_aware), and "
+                                                        "'int4_g32' would put others in their place")));
+  CHECK_THROWS_MATCHES((codes | compress::gptq<int8>{.data = compress::calibration(train)}), pleat::error,
+                       MessageMatches(ContainsSubstring("compress::gptq: 'fc1.weight': it was trained with codes")));
   auto values = values_of(model)[2].values;
   values[40] = std::numeric_limits<float>::infinity();
   set_values(model, "fc2.weight", values);

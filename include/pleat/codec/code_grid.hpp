@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 #include <string_view>
 
 #include <pleat/codec/file_tensor.hpp>
@@ -26,9 +27,21 @@ struct code_grid {
   [[nodiscard]] index_t steps(extents const& shape) const noexcept {
     return group > 0 ? shape.size() / group : rows_of(shape);
   }
+  /// "from -7 to 7, a step for every 32 columns"
+  [[nodiscard]] std::string words() const {
+    return "from " + std::to_string(low) + " to " + std::to_string(high) + ", a step for every " +
+           (group > 0 ? std::to_string(group) + " columns" : std::string("row"));
+  }
 };
 
-/// The grid of a form that stores codes times steps: int8, int4<G>, q8_0, q4_0, q5_0.
+/// Whether a form stores codes times steps, so that codes can be trained for it.
+template <class F> [[nodiscard]] consteval bool has_grid() {
+  if constexpr (requires { typename F::bits::format; })
+    return !F::bits::format::has_base && !F::bits::format::multipliers;
+  else return F::name == std::string_view("int8");
+}
+
+/// The grid of a form that stores codes times steps (has_grid): int8, int4<G>, q8_0, q4_0, q5_0.
 template <class F> [[nodiscard]] constexpr code_grid grid_of() {
   if constexpr (requires { typename F::bits::format; }) {
     using format = typename F::bits::format;
@@ -44,6 +57,11 @@ template <class F> [[nodiscard]] constexpr code_grid grid_of() {
                   "int8, int4, q8_0, q4_0, q5_0");
     return {};
   }
+}
+/// Whether F stores the numbers that codes of Trained stand for as they are: the same grid, or floats.
+template <class F, class Trained> [[nodiscard]] consteval bool stores_codes_of() {
+  if constexpr (has_grid<F>() && has_grid<Trained>()) return grid_of<F>() == grid_of<Trained>();
+  else return F::trainable;
 }
 
 }  // namespace pleat::codec

@@ -408,11 +408,6 @@ template <class T> struct fake_quantized {
   }
 
  private:
-  template <class F> [[nodiscard]] static consteval bool has_grid() {
-    if constexpr (requires { typename F::bits::format; })
-      return !F::bits::format::has_base && !F::bits::format::multipliers;
-    else return F::name == std::string_view("int8");
-  }
   [[nodiscard]] static extents kernel_shape(compute::conv2d_shape const& g) {
     return {g.out_channels, g.group_in(), g.kernel_h, g.kernel_w};
   }

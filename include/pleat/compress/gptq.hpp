@@ -88,7 +88,8 @@ template <class Form = codec::int4<float, 128>, class... Others> struct gptq {
 
   /// Collective. \throws error for an empty calibration set, a block size below 1, a negative or infinite damping,
   /// weights or inputs with NaN
-  ///         or infinity (by name), groups that do not divide (misfit::refuse), or if no weight is selected
+  ///         or infinity (by name), groups that do not divide (misfit::refuse), weights that were trained with codes
+  ///         (quantize_aware), or if no weight is selected
   template <class Net> void run(parallel::model<Net>& m) const {
     if (data.empty())
       throw error{call, "the calibration set is empty", "Give it samples: .data = calibration(data.train, 128)"};
@@ -101,6 +102,10 @@ template <class Form = codec::int4<float, 128>, class... Others> struct gptq {
                   "0.01 is usual"};
     auto const plan =
         detail::select_forms<choice_list>(m, {forms, misfit, first_layer, last_layer, ignore}, call, on_note);
+    m.net().for_each_parameter([&](auto& w) {
+      if constexpr (detail::can_take<decltype(w), choice_list>)
+        if (plan.form_of(w.name) >= 0) detail::demand_no_trained_codes(w, call, what);
+    });
     std::vector<layer_input> all;
     if (!sequential)
       all = layer_inputs(m, data, {.only = [&](nn::parameter const& w) { return plan.form_of(w.name) >= 0; }});

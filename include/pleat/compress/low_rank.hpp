@@ -197,7 +197,7 @@ void demand_finite_held(parallel::model<Net> const& m, std::string const& call, 
   return out;
 }
 
-/// f(weight&) for every weight that may take the factors `Form`, those of other stages too, of a number of dimensions
+/// f(weight&) for every weight that may take the factors `Form` (those that train as codes may not, and are refused), those of other stages too, of a number of dimensions
 /// from `least` on. \param aloud null: nothing is said
 template <class Form, class Net, class F>
 void for_each_factorable(parallel::model<Net>& m, char const* call, std::vector<std::string> const& ignore, int least,
@@ -206,8 +206,10 @@ void for_each_factorable(parallel::model<Net>& m, char const* call, std::vector<
   for_each_convertible<codec::forms<Form>>(m, call, ignore, aloud, [&](auto& w) -> std::string {
     if (w.shape.rank() < least) return {};
     auto why = why_not_encoded(w, shared);
-    if (why.empty()) f(w);
-    return why;
+    if (!why.empty()) return why;
+    demand_no_trained_codes(w, call, "factors");
+    f(w);
+    return {};
   });
 }
 

@@ -79,6 +79,9 @@ template <class Recorder, class... Ts> class basic_pipeline {
   static_assert(
       !detail::stands_before<Ts...>({detail::encodes<Ts>...}, {detail::trains_codes<Ts>...}),
       "pleat: this pipeline trains codes of weights that are encoded already: quantize_aware comes before quantize");
+  static_assert(detail::trained_codes_are_stored<Ts...>(),
+                "pleat: this pipeline trains the codes of one form and stores others, which nobody trained: after "
+                "quantize_aware<F> say quantize<F>, of the same form");
   static_assert(!detail::stands_before<Ts...>({detail::trains_codes<Ts>...},
                                               {(detail::writes_weights<Ts> || detail::shares_values<Ts>)...}),
                 "pleat: this pipeline prunes or shares values after quantization-aware training, which would undo it: "

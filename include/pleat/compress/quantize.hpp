@@ -16,6 +16,7 @@
 #include <vector>
 
 #include <pleat/base/config.hpp>
+#include <pleat/codec/code_grid.hpp>
 #include <pleat/codec/detail/codebook_options.hpp>
 #include <pleat/codec/int8.hpp>
 #include <pleat/comm/attempt.hpp>
@@ -62,6 +63,9 @@ template <class Form = codec::int8<float>, class... Others> struct quantize {
   using choice_list = codec::forms<Form, Others...>;
   template <class T> using form_set = choice_list;
   static constexpr bool encodes = !Form::trainable || (!Others::trainable || ...);
+  template <class Trained> [[nodiscard]] static consteval bool stores_codes_of() {
+    return codec::stores_codes_of<Form, Trained>() || (codec::stores_codes_of<Others, Trained>() || ...);
+  }
   static constexpr bool stores_factors = true;
   static constexpr bool takes_parts = true;
   static constexpr bool takes_shards = true;  // layer by layer
@@ -90,7 +94,7 @@ template <class Form = codec::int8<float>, class... Others> struct quantize {
 
   /// Collective. \throws error for a weight with NaN or infinity (by name), a form that is not in the list, columns
   /// (of a factor, too) that a form's blocks do not divide and forms that factors cannot take (misfit::refuse), an empty
-  /// calibration set, or if no weight is selected
+  /// calibration set, a weight that was trained with other codes (quantize_aware), or if no weight is selected
   template <class Net> void run(parallel::model<Net>& m) const {
     detail::check(observer);
     if (activations) {
@@ -137,9 +141,13 @@ template <class Form = codec::int8<float>, class... Others> struct quantize {
       auto const encode_numbers = [&] {
         // codes that the weight was trained with (codec/fake_quantized.hpp)
         bool const exact = w.visit([&](auto tag, auto& s) {
-          if constexpr (requires { decltype(tag)::type::template convert<F>(c, w.shape, s, fresh); })
-            return decltype(tag)::type::template convert<F>(c, w.shape, s, fresh);
-          else return false;
+          if constexpr (requires { decltype(tag)::type::template convert<F>(c, w.shape, s, fresh); }) {
+            bool const same = decltype(tag)::type::template convert<F>(c, w.shape, s, fresh);
+            if (!same && !F::trainable) detail::refuse_trained_codes("", "", s.grid.words(), std::string(F::name));
+            return same;
+          } else {
+            return false;
+          }
         });
         if (exact && scales == per::tensor)
           throw error{"", "it was trained with a step for each row, not one for the whole weight",

@@ -192,6 +192,9 @@ class step_learner {
 ///     quantize_aware<>{.train = …, .activations = static_activations{.data = calibration(train, 300)}} | quantize<>{}
 ///     quantize_aware<>{.train = …, .activations = static_activations{…}, .inputs = input_rule::learned} | quantize<>{}
 ///
+/// What encodes such weights after it must store those codes: another form of quantize, gptq and factors would put
+/// others in their place, and are refused, by the compiler in a pipeline, else by the name of the weight.
+///
 /// What was pruned before stays zero. Without `.train` the weights only take the form: for a loop of one's own, with a
 /// step_learner.
 ///
@@ -202,6 +205,7 @@ template <class Target = codec::int8<float>> struct quantize_aware {
   using fusable_transform = void;
   template <class T> using form_set = codec::forms<codec::fake_quantized<T>, Target>;
   static constexpr bool trains_codes = true;
+  using trained_codes = Target;
   static constexpr bool takes_parts = true;
   static constexpr bool takes_shards = true;
   static constexpr char const* what = "quantize_aware";

@@ -96,10 +96,10 @@ inline void append_top(std::span<float const> scores, io::dataset const& d, inde
   auto const at = [&](std::int32_t c) { return scores[static_cast<std::size_t>(c)]; };
   for (std::int32_t const c : order)
     if (!std::isfinite(at(c)))
-      throw error{"compress::cache_targets",
-                  "the teacher's score of class " + std::to_string(c) + where_in(d, row) + " is " +
-                      std::to_string(at(c)),
-                  "Look at the teacher and at this sample: scores that are kept must be finite"};
+      throw error{
+          "compress::cache_targets",
+          "the teacher's score of class " + std::to_string(c) + where_in(d, row) + " is " + std::to_string(at(c)),
+          "Look at the teacher and at this sample: scores that are kept must be finite"};
   std::sort(order.begin(), order.end(),
             [&](std::int32_t a, std::int32_t b) { return at(a) != at(b) ? at(a) > at(b) : a < b; });
   double const top = static_cast<double>(at(order.front()));
@@ -173,9 +173,9 @@ inline void write_targets(std::string const& path, top_scores const& t, io::data
                 "Read it with a newer pleat"};
   if ((version == "2") != (data.windows != nullptr))
     throw error{call,
-                data.windows ? "the file holds targets of samples with one label each, '" + data.name +
-                                   "' is windows of a text"
-                             : "the file holds targets of windows of a text, '" + data.name + "' is none",
+                data.windows
+                    ? "the file holds targets of samples with one label each, '" + data.name + "' is windows of a text"
+                    : "the file holds targets of windows of a text, '" + data.name + "' is none",
                 "Make the targets of this data set"};
   top_scores t;
   auto const number = text("pleat.targets.classes");
@@ -185,8 +185,7 @@ inline void write_targets(std::string const& path, top_scores const& t, io::data
                 remedy::copy_again};
   auto const& scores = file.at("scores");
   int const last_extent = data.windows ? 2 : 1;
-  if (scores.shape.rank() != last_extent + 1 || scores.shape[last_extent] < 1 ||
-      scores.shape[last_extent] > t.classes)
+  if (scores.shape.rank() != last_extent + 1 || scores.shape[last_extent] < 1 || scores.shape[last_extent] > t.classes)
     throw error{call,
                 "the scores have shape " + scores.shape.to_string() + ", expected [samples, " +
                     (data.windows ? "positions, " : "") + "k] with k from 1 to " + std::to_string(t.classes),

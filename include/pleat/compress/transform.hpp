@@ -354,6 +354,28 @@ template <class... Ts>
   return false;
 }
 
+/// Whether Step stores the codes that Trained trains as they are. One that does not say which it trains is taken at
+/// its word.
+template <class Step, class Trained> [[nodiscard]] consteval bool stores_codes_of() {
+  if constexpr (!requires { typename Trained::trained_codes; }) return true;
+  else if constexpr (requires { Step::template stores_codes_of<typename Trained::trained_codes>(); })
+    return Step::template stores_codes_of<typename Trained::trained_codes>();
+  else return false;
+}
+template <class Trained, class... Later> [[nodiscard]] consteval bool stored_later() {
+  return !(encodes<Later> || ...) || ((encodes<Later> && stores_codes_of<Later, Trained>()) || ...);
+}
+/// Whether codes that a step trains are among those that later ones store, if any do.
+template <class First, class... Rest> [[nodiscard]] consteval bool trained_codes_are_stored() {
+  if constexpr (sizeof...(Rest) == 0) {
+    return true;
+  } else {
+    if constexpr (trains_codes<First>)
+      if (!stored_later<First, Rest...>()) return false;
+    return trained_codes_are_stored<Rest...>();
+  }
+}
+
 /// No transform may write weights after one that encodes them.
 template <class... Ts> [[nodiscard]] consteval bool order_is_legal() {
   bool const encoding[] = {encodes<Ts>..., false}, writing[] = {writes_weights<Ts>..., false};

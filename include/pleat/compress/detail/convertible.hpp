@@ -34,6 +34,22 @@ PLEAT_ONCE [[nodiscard]] inline bool all_finite(std::span<double const> values) 
   return std::all_of(values.begin(), values.end(), [](double v) { return std::isfinite(v); });
 }
 
+/// Refuses a weight that trains as codes (quantize_aware) where other numbers would take their place. \param call, name
+/// both empty: who calls adds them \param which of the codes; may be empty
+PLEAT_ONCE [[noreturn, gnu::cold]] inline void refuse_trained_codes(std::string const& call, std::string const& name,
+                                                                    std::string const& which, std::string const& form) {
+  throw error{call,
+              (name.empty() ? "" : "'" + name + "': ") + "it was trained with codes" +
+                  (which.empty() ? "" : " " + which) + " (quantize_aware), and '" + form +
+                  "' would put others in their place",
+              "Store them as they are: quantize<the form that quantize_aware trained for>, or leave the weight out "
+              "(.ignore)"};
+}
+/// The same, if it is one; where all stages ask, all are told.
+template <class W> void demand_no_trained_codes(W const& w, char const* call, char const* form) {
+  if (w.form_name() == "fake_quantized") refuse_trained_codes(call, w.name, "", form);
+}
+
 /// Row-major place in the whole weight of element i of a part of it.
 PLEAT_ONCE [[nodiscard]] inline index_t place_in_whole(extents const& whole, index_box const& part, index_t i) {
   extents const shape = part.shape();
