@@ -43,7 +43,9 @@ bool kernels_agree(compute::detail::int8_kernels const& ks, index_t m, index_t n
     row_sums[r] = 0;
     for (index_t l = 0; l < k; ++l) row_sums[r] += a[r * k + l];
   }
-  d::int8_block(ks, a.data(), k, m, k, packed.data(), stride, panels, row_sums, sums);
+  aligned_bytes wide(d::int8_operand_bytes(ks.layout, m, k));
+  d::int8_block(ks, d::int8_operand_of(ks.layout, a.data(), k, m, k, wide.data()), 0, m, k, packed.data(), stride,
+                panels, row_sums, sums);
   bool good = true;
   for (index_t i = 0; i < m; ++i)
     for (index_t j = 0; j < n; ++j) good = good && sums[i * 64 + j] == exact(a, k, b, k, k, i, j);

@@ -101,11 +101,14 @@ template <class = void> struct int8_conv_task {
 
     padded_image image{s.width + 2 * s.padding_w + 16, 0, nullptr};
     image.plane = image.row * (s.height + 2 * s.padding_h);
-    index_t const packed_bytes = 4 * panel + 64, sum_bytes = (s.out_channels * 4 + 63) / 64 * 64;
-    auto* const memory = static_cast<unsigned char*>(
-        scratch<int8_conv_task>(static_cast<std::size_t>(packed_bytes + sum_bytes + image.plane * s.in_channels + 64)));
+    index_t const packed_bytes = 4 * panel + 64, sum_bytes = (s.out_channels * 4 + 63) / 64 * 64,
+                  wide_bytes = (int8_operand_bytes(kernels.layout, s.out_channels, k) + 63) / 64 * 64;
+    auto* const memory = static_cast<unsigned char*>(scratch<int8_conv_task>(
+        static_cast<std::size_t>(packed_bytes + sum_bytes + wide_bytes + image.plane * s.in_channels + 64)));
     auto* const weight_sums = reinterpret_cast<std::int32_t*>(memory + packed_bytes);
-    image.data = memory + packed_bytes + sum_bytes;
+    image.data = memory + packed_bytes + sum_bytes + wide_bytes;
+    int8_operand const weights =
+        int8_operand_of(kernels.layout, g.w, k, s.out_channels, k, memory + packed_bytes + sum_bytes);
     if (kernels.layout == int8_layout::quads)
       for (index_t o = 0; o < s.out_channels; ++o) weight_sums[o] = int8_sum(g.w + o * k, k);
 
@@ -121,7 +124,7 @@ template <class = void> struct int8_conv_task {
         pack_pixels(s, image, group, pixel, kernels.layout, memory);
         for (index_t o = group * outs; o < (group + 1) * outs; o += int8_block_rows) {
           index_t const rows = std::min(int8_block_rows, (group + 1) * outs - o);
-          int8_block(kernels, g.w + o * k, k, rows, k, memory, panel, (columns + panel_width - 1) / panel_width,
+          int8_block(kernels, weights, o, rows, k, memory, panel, (columns + panel_width - 1) / panel_width,
                      weight_sums + o, sums);
           loop_at<true>(
               isa::best(), 0, rows,

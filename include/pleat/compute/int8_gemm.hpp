@@ -104,13 +104,20 @@ template <class Store> struct int8_gemm_task {
     index_t const last_row = split_columns ? m : std::min(m, tiles * (t + 1) / tasks * 6);
     alignas(64) std::int32_t sums[int8_block_rows * sums_stride];
     std::int32_t row_sums[int8_block_rows];
-    for (index_t row = first_row; row < last_row; row += int8_block_rows) {
-      index_t const rows = std::min(int8_block_rows, last_row - row);
+    // Widened rows stay in the second cache.
+    index_t const height =
+        std::clamp<index_t>((index_t{1} << 18) / std::max<index_t>(k, 1) / 6 * 6, 6, int8_block_rows);
+    struct operand_scratch {};
+    void* const memory =
+        scratch<operand_scratch>(static_cast<std::size_t>(int8_operand_bytes(kernels.layout, height, k)));
+    for (index_t row = first_row; row < last_row; row += height) {
+      index_t const rows = std::min(height, last_row - row);
+      int8_operand const here = int8_operand_of(kernels.layout, a + row * lda, lda, rows, k, memory);
       if (kernels.layout == int8_layout::quads)
         for (index_t r = 0; r < rows; ++r) row_sums[r] = int8_sum(a + (row + r) * lda, k);
       for (index_t block = first_block; block < last_block; ++block) {
         index_t const column = block * sums_stride, columns = std::min(sums_stride, n - column);
-        int8_block(kernels, a + row * lda, lda, rows, k, packed + column / panel_width * panel_stride, panel_stride,
+        int8_block(kernels, here, 0, rows, k, packed + column / panel_width * panel_stride, panel_stride,
                    (columns + panel_width - 1) / panel_width, row_sums, sums);
         store(sums, row, rows, column, columns);
       }
