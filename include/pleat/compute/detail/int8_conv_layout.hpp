@@ -10,10 +10,11 @@
 
 namespace pleat::compute::detail {
 
-/// Products are grouped by `depth`, and a pixel of the image holds what a group multiplies: `depth` channels at one
-/// place, or, where there are few channels, `depth` neighbours in the kernel's row. The sums are exact, so their order
+/// Products are grouped by `depth`, and a pixel of the image holds in 4 bytes what a group multiplies: `depth` channels at one
+/// place, or, where there are few channels, `depth` neighbours in the kernel's row; as int8 (VNNI) or widened (AVX2), as the tiles want them. The sums are exact, so their order
 /// changes no bit.
 struct int8_conv_layout {
+  static constexpr index_t pixel = 4;  ///< bytes
   bool suits = false, by_channels = false;
   int depth = 0;
   index_t planes = 0, steps = 0, row = 0, plane = 0;  ///< of the image; groups in a kernel row; bytes
@@ -29,7 +30,7 @@ struct int8_conv_layout {
     planes = by_channels ? channel_groups : s.in_channels;
     steps = by_channels ? s.kernel_w : row_groups;
     groups = planes * s.kernel_h * steps;
-    row = padded_width(s) * depth;
+    row = padded_width(s) * pixel;
     plane = row * (s.height + 2 * s.padding_h);
   }
   /// With room for what is copied too much.

@@ -28,33 +28,6 @@ PLEAT_LAZY [[nodiscard]] inline bool int8_conv_pools(conv2d_shape const& s) {
          s.out_width() > 1 && int8_conv_layout(s).suits;
 }
 
-/// As interleave_16, the even pixels and the odd ones apart.
-PLEAT_LAZY [[gnu::always_inline]] inline void split_16(unsigned char const* lines, index_t apart, int depth,
-                                                       unsigned char* even, unsigned char* odd) {
-#if defined(__x86_64__)  // SSE2
-  auto const load = [&](int d) { return _mm_loadu_si128(reinterpret_cast<__m128i const*>(lines + d * apart)); };
-  auto const store = [](unsigned char* to, __m128i v) { _mm_storeu_si128(reinterpret_cast<__m128i*>(to), v); };
-  __m128i const l0 = load(0), l1 = load(1), low = _mm_unpacklo_epi8(l0, l1), high = _mm_unpackhi_epi8(l0, l1);
-  if (depth == 2) {
-    store(even,
-          _mm_packs_epi32(_mm_srai_epi32(_mm_slli_epi32(low, 16), 16), _mm_srai_epi32(_mm_slli_epi32(high, 16), 16)));
-    store(odd, _mm_packs_epi32(_mm_srai_epi32(low, 16), _mm_srai_epi32(high, 16)));
-    return;
-  }
-  __m128i const l2 = load(2), l3 = load(3), low2 = _mm_unpacklo_epi8(l2, l3), high2 = _mm_unpackhi_epi8(l2, l3);
-  __m128 const a = _mm_castsi128_ps(_mm_unpacklo_epi16(low, low2)), b = _mm_castsi128_ps(_mm_unpackhi_epi16(low, low2));
-  __m128 const c = _mm_castsi128_ps(_mm_unpacklo_epi16(high, high2)),
-               d = _mm_castsi128_ps(_mm_unpackhi_epi16(high, high2));
-  store(even, _mm_castps_si128(_mm_shuffle_ps(a, b, 0x88)));
-  store(even + 16, _mm_castps_si128(_mm_shuffle_ps(c, d, 0x88)));
-  store(odd, _mm_castps_si128(_mm_shuffle_ps(a, b, 0xdd)));
-  store(odd + 16, _mm_castps_si128(_mm_shuffle_ps(c, d, 0xdd)));
-#else
-  for (int j = 0; j < 16; ++j)
-    for (int d = 0; d < depth; ++d) (j % 2 == 0 ? even : odd)[depth * (j / 2) + d] = lines[d * apart + j];
-#endif
-}
-
 /// Up to 16 windows from `first` on, in pieces of one row of windows.
 struct window_pieces {
   struct piece {
@@ -70,7 +43,7 @@ struct window_pieces {
                   last = first + 16 < total ? first + 16 : total;
     for (index_t p = first; p < last;) {
       index_t const i = p / width, j = p % width, run = std::min(width - j, last - p);
-      at[count++] = {2 * i * l.row + j * l.depth, p - first};
+      at[count++] = {2 * i * l.row + j * l.pixel, p - first};
       longest = std::max(longest, run);
       p += run;
     }
@@ -81,7 +54,7 @@ struct window_pieces {
 struct window_vectors {
   index_t step, columns, bytes;
   PLEAT_LAZY window_vectors(conv2d_shape const& s, int8_conv_layout const& l)
-      : step(l.by_channels ? 1 : 2), columns(l.by_channels ? s.kernel_w + 1 : 2 * l.steps), bytes(16 * l.depth) {}
+      : step(l.by_channels ? 1 : 2), columns(l.by_channels ? s.kernel_w + 1 : 2 * l.steps), bytes(16 * l.pixel) {}
   [[nodiscard]] index_t row() const { return columns * bytes; }
   PLEAT_LAZY [[nodiscard]] index_t all(conv2d_shape const& s, int8_conv_layout const& l) const {
     return l.planes * (s.kernel_h + 1) * row();
@@ -103,10 +76,10 @@ struct int8_conv_windows {
 /// Packs all vectors; what a copy writes too much the next one overwrites.
 template <int Bytes> PLEAT_INLINE void pack_whole_windows(int8_conv_windows const& t, unsigned char* to) {
   index_t const vector = t.vectors.bytes, columns = t.vectors.columns, rows = t.s.kernel_h + 1, half = t.l.row / 2;
-  index_t const step = t.l.by_channels ? t.l.depth : t.l.depth / 2 * t.l.depth;  // two columns on
+  index_t const step = (t.l.by_channels ? 1 : t.l.depth / 2) * t.l.pixel;  // two columns on
   int const count = t.pieces.count;
   index_t from[16], place[16];
-  for (int q = 0; q < count; ++q) from[q] = t.pieces.at[q].from, place[q] = t.pieces.at[q].to * t.l.depth;
+  for (int q = 0; q < count; ++q) from[q] = t.pieces.at[q].from, place[q] = t.pieces.at[q].to * t.l.pixel;
   auto const pack = [&](unsigned char const* at) {
     for (int q = 0; q < count; ++q) __builtin_memcpy(to + place[q], at + from[q], Bytes);
     to += vector;
@@ -120,8 +93,8 @@ template <int Bytes> PLEAT_INLINE void pack_whole_windows(int8_conv_windows cons
 }
 #if defined(__x86_64__)
 PLEAT_LAZY PLEAT_TARGET_AVX2 inline void pack_windows_avx2(int8_conv_windows const& t, unsigned char* to) {
-  if (t.pieces.longest > 8) pack_whole_windows<32>(t, to);
-  else t.pieces.longest > 4 ? pack_whole_windows<16>(t, to) : pack_whole_windows<8>(t, to);
+  if (t.pieces.longest > 8) pack_whole_windows<64>(t, to);
+  else t.pieces.longest > 4 ? pack_whole_windows<32>(t, to) : pack_whole_windows<16>(t, to);
 }
 PLEAT_LAZY PLEAT_TARGET_AVX512 inline void pack_windows_avx512(int8_conv_windows const& t, unsigned char* to) {
   if (t.pieces.longest > 8) pack_whole_windows<64>(t, to);

@@ -4,9 +4,9 @@
 /// Register tiles of the int8 convolution that scale and store what they summed: R output channels × up to 64 pixels.
 /// Needs no Kokkos.
 ///
-/// The pixels lie in vectors of [16][G] bytes; the g-th group of G products has four of them, at offset[g], one vector
+/// The pixels lie in vectors of 16 × 4 bytes, G numbers a pixel; the g-th group of G products has four of them, at offset[g], one vector
 /// on, `apart` bytes on, and one vector after that. The weights lie as [channels][groups][G]; G is 4 with AVX512-VNNI
-/// (pixels are bytes + 128, see int8_tile.hpp) and 2 with AVX2 (weights are widened to 16 bits). The sums are exact, so
+/// (pixels are bytes + 128, see int8_tile.hpp) and 2 with AVX2 (pixels and weights are widened to 16 bits). The sums are exact, so
 /// their order is nobody's concern, and the last steps are those of int8_finish: the same bits as any other path.
 #pragma once
 
@@ -158,11 +158,10 @@ template <int R, class Lazy = void> PLEAT_TARGET_AVX2 inline void int8_conv_tile
     __m256i acc[R][2];
 #pragma GCC unroll 8
     for (int r = 0; r < R; ++r) acc[r][0] = acc[r][1] = _mm256_setzero_si256();
-    unsigned char const* const corner = t.pixels + first / 32 * t.apart + first % 32 * 2;
+    unsigned char const* const corner = t.pixels + first / 32 * t.apart + first % 32 * 4;
     for (index_t g = 0; g < t.groups; ++g) {
-      unsigned char const* const b = corner + t.offset[g];
-      __m256i const b0 = _mm256_cvtepi8_epi16(_mm_load_si128(reinterpret_cast<__m128i const*>(b)));
-      __m256i const b1 = _mm256_cvtepi8_epi16(_mm_load_si128(reinterpret_cast<__m128i const*>(b + 16)));
+      auto const* const b = reinterpret_cast<__m256i const*>(corner + t.offset[g]);
+      __m256i const b0 = _mm256_load_si256(b), b1 = _mm256_load_si256(b + 1);
 #pragma GCC unroll 8
       for (int r = 0; r < R; ++r) {
         std::int32_t two;

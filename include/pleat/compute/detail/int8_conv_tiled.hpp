@@ -111,6 +111,39 @@ PLEAT_LAZY inline void copy_codes(std::int8_t const* from, index_t n, unsigned c
   for (; i < n; ++i) to[i] = static_cast<unsigned char>(static_cast<unsigned char>(from[i]) ^ flip);
 }
 
+/// 16 pixels of 4 bytes, or the even ones of them and the odd ones: from 4 lines of bytes, or from 2, widened.
+template <int Depth, bool Split>
+[[gnu::always_inline]] inline void interleave_pixels(unsigned char const* lines, index_t apart, unsigned char* to,
+                                                     unsigned char* odd) {
+#if defined(__x86_64__)  // SSE2
+  auto const load = [&](int d) { return _mm_loadu_si128(reinterpret_cast<__m128i const*>(lines + d * apart)); };
+  __m128i const l0 = load(0), l1 = load(1), low = _mm_unpacklo_epi8(l0, l1), high = _mm_unpackhi_epi8(l0, l1);
+  __m128i four[4];
+  if constexpr (Depth == 2) {
+    auto const wide = [](__m128i twice) { return _mm_srai_epi16(twice, 8); };
+    four[0] = wide(_mm_unpacklo_epi8(low, low)), four[1] = wide(_mm_unpackhi_epi8(low, low));
+    four[2] = wide(_mm_unpacklo_epi8(high, high)), four[3] = wide(_mm_unpackhi_epi8(high, high));
+  } else {
+    __m128i const l2 = load(2), l3 = load(3), low2 = _mm_unpacklo_epi8(l2, l3), high2 = _mm_unpackhi_epi8(l2, l3);
+    four[0] = _mm_unpacklo_epi16(low, low2), four[1] = _mm_unpackhi_epi16(low, low2);
+    four[2] = _mm_unpacklo_epi16(high, high2), four[3] = _mm_unpackhi_epi16(high, high2);
+  }
+  auto const store = [](unsigned char* at, __m128i v) { _mm_storeu_si128(reinterpret_cast<__m128i*>(at), v); };
+  if constexpr (Split) {
+    __m128 const a = _mm_castsi128_ps(four[0]), b = _mm_castsi128_ps(four[1]), c = _mm_castsi128_ps(four[2]),
+                 d = _mm_castsi128_ps(four[3]);
+    store(to, _mm_castps_si128(_mm_shuffle_ps(a, b, 0x88)));
+    store(to + 16, _mm_castps_si128(_mm_shuffle_ps(c, d, 0x88)));
+    store(odd, _mm_castps_si128(_mm_shuffle_ps(a, b, 0xdd)));
+    store(odd + 16, _mm_castps_si128(_mm_shuffle_ps(c, d, 0xdd)));
+  } else {
+    for (int q = 0; q < 4; ++q) store(to + 16 * q, four[q]);
+  }
+#else
+  static_cast<void>(lines), static_cast<void>(apart), static_cast<void>(to), static_cast<void>(odd);
+#endif
+}
+
 /// An image in the layout; the rows above and below are there already. `flat` has room for the image with the padding
 /// of its rows, which it holds already, and for what is read too much: pixels that nothing is multiplied with but zero.
 /// `split`: pixels of even columns first, then those of odd columns.
@@ -129,9 +162,10 @@ void interleave_image(conv2d_shape const& s, int8_conv_layout const& l, std::int
       unsigned char* const row = to + p * l.plane + (i + s.padding_h) * l.row;
       if (split)
         for (index_t j = 0; j < padded; j += 16)
-          split_16(line + j, apart, Depth, row + j / 2 * Depth, row + half + j / 2 * Depth);
+          interleave_pixels<Depth, true>(line + j, apart, row + j / 2 * l.pixel, row + half + j / 2 * l.pixel);
       else
-        for (index_t j = 0; j < padded; j += 16) interleave_16(line + j, apart, Depth, row + j * Depth);
+        for (index_t j = 0; j < padded; j += 16)
+          interleave_pixels<Depth, false>(line + j, apart, row + j * l.pixel, nullptr);
     }
 }
 
@@ -145,32 +179,31 @@ struct int8_conv_block {
 };
 /// Packs all groups; what a copy writes too much the next one overwrites.
 template <int Bytes> PLEAT_INLINE void pack_whole_pieces(int8_conv_block const& t, unsigned char* to) {
-  index_t const step = t.s.dilation_w * t.l.depth * (t.l.by_channels ? 1 : t.l.depth),
-                group = int8_conv_pixels * t.l.depth;
+  index_t const step = t.s.dilation_w * t.l.pixel * (t.l.by_channels ? 1 : t.l.depth),
+                group = int8_conv_pixels * t.l.pixel;
   for (index_t p = 0; p < t.l.planes; ++p)
     for (index_t u = 0; u < t.s.kernel_h; ++u) {
       unsigned char const* at = t.image + p * t.l.plane + u * t.s.dilation_h * t.l.row;
       for (index_t v = 0; v < t.l.steps; ++v, at += step, to += group)
         for (int q = 0; q < t.pieces.count; ++q)
-          __builtin_memcpy(to + t.pieces.at[q].to * t.l.depth, at + t.pieces.at[q].from, Bytes);
+          __builtin_memcpy(to + t.pieces.at[q].to * t.l.pixel, at + t.pieces.at[q].from, Bytes);
     }
 }
 PLEAT_LAZY inline void pack_single_pixels(int8_conv_block const& t, unsigned char* to) {
-  auto const depth = static_cast<std::size_t>(t.l.depth);
-  index_t const step = t.s.dilation_w * t.l.depth * (t.l.by_channels ? 1 : t.l.depth),
-                group = int8_conv_pixels * t.l.depth, stride = t.s.stride_w * t.l.depth;
+  index_t const step = t.s.dilation_w * t.l.pixel * (t.l.by_channels ? 1 : t.l.depth),
+                group = int8_conv_pixels * t.l.pixel, stride = t.s.stride_w * t.l.pixel;
   for (index_t p = 0; p < t.l.planes; ++p)
     for (index_t u = 0; u < t.s.kernel_h; ++u) {
       unsigned char const* at = t.image + p * t.l.plane + u * t.s.dilation_h * t.l.row;
       for (index_t v = 0; v < t.l.steps; ++v, at += step, to += group)
         for (int q = 0; q < t.pieces.count; ++q)
           for (index_t j = 0; j < t.pieces.at[q].count; ++j)
-            std::memcpy(to + (t.pieces.at[q].to + j) * t.l.depth, at + t.pieces.at[q].from + j * stride, depth);
+            std::memcpy(to + (t.pieces.at[q].to + j) * t.l.pixel, at + t.pieces.at[q].from + j * stride, t.l.pixel);
     }
 }
 #if defined(__x86_64__)
 PLEAT_LAZY PLEAT_TARGET_AVX2 inline void pack_pieces_avx2(int8_conv_block const& t, unsigned char* to) {
-  t.wide ? pack_whole_pieces<32>(t, to) : pack_whole_pieces<16>(t, to);
+  t.wide ? pack_whole_pieces<64>(t, to) : pack_whole_pieces<32>(t, to);
 }
 PLEAT_LAZY PLEAT_TARGET_AVX512 inline void pack_pieces_avx512(int8_conv_block const& t, unsigned char* to) {
   t.wide ? pack_whole_pieces<64>(t, to) : pack_whole_pieces<32>(t, to);
@@ -193,7 +226,7 @@ PLEAT_LAZY inline void int8_conv_by_tiles(int8_conv_arguments const& g, int8_con
                 k = s.weights_per_output(), row_bytes = 4 * l.groups;
   auto const whole = [](index_t bytes) { return (bytes + 63) / 64 * 64; };
   window_vectors const vectors(s, l);
-  index_t const group_bytes = int8_conv_pixels * l.depth, offset_bytes = whole(4 * l.groups);
+  index_t const group_bytes = int8_conv_pixels * l.pixel, offset_bytes = whole(4 * l.groups);
   index_t const packed_bytes = whole((g.pooled ? vectors.all(s, l) : l.groups * group_bytes) + 64),
                 weight_bytes = whole(s.out_channels * row_bytes), sum_bytes = whole(4 * s.out_channels),
                 flat_bytes = whole(l.flat(s)), image_bytes = whole(l.planes * l.plane + 128);
@@ -225,7 +258,7 @@ PLEAT_LAZY inline void int8_conv_by_tiles(int8_conv_arguments const& g, int8_con
       window_pieces const pieces(s, l, at);
       pack_windows({s, l, vectors, pieces, image}, packed);
     } else {
-      pixel_pieces const pieces(s, l.row, at, l.depth);
+      pixel_pieces const pieces(s, l.row, at, l.pixel);
       pack_pieces({s, l, pieces, image, s.out_width() > 8}, packed);
     }
     int8_conv_rows({weights, row_bytes, l.groups, packed, offset, g.pooled ? vectors.row() : group_bytes / 2,
