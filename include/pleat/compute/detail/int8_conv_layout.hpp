@@ -10,9 +10,9 @@
 
 namespace pleat::compute::detail {
 
-/// Products are grouped by `depth`, and a pixel of the image holds in 4 bytes what a group multiplies: `depth` channels at one
-/// place, or, where there are few channels, `depth` neighbours in the kernel's row; as int8 (VNNI) or widened (AVX2), as the tiles want them. The sums are exact, so their order
-/// changes no bit.
+/// Products are grouped by `depth`, and a pixel of the image holds in 4 bytes what a group multiplies: `depth` channels
+/// at one place, or, where there are few channels, `depth` neighbours in the kernel's row; int8 for VNNI, widened to 16
+/// bits for AVX2. The sums are exact, so their order changes no bit.
 struct int8_conv_layout {
   static constexpr index_t pixel = 4;  ///< bytes
   bool suits = false, by_channels = false;
