@@ -11,11 +11,6 @@
 #pragma once
 
 #include <algorithm>
-#include <cstdint>
-#include <cstring>
-#if defined(__x86_64__)
-#include <immintrin.h>
-#endif
 
 #include <pleat/base/config.hpp>
 #include <pleat/compute/detail/int8_conv_layout.hpp>

@@ -4,10 +4,11 @@
 /// Register tiles of the int8 convolution that scale and store what they summed: R output channels × up to 64 pixels.
 /// Needs no Kokkos.
 ///
-/// The pixels lie in vectors of 16 × 4 bytes, G numbers a pixel; the g-th group of G products has four of them, at offset[g], one vector
-/// on, `apart` bytes on, and one vector after that. The weights lie as [channels][groups][G]; G is 4 with AVX512-VNNI
-/// (pixels are bytes + 128, see int8_tile.hpp) and 2 with AVX2 (pixels and weights are widened to 16 bits). The sums are exact, so
-/// their order is nobody's concern, and the last steps are those of int8_finish: the same bits as any other path.
+/// The pixels lie in vectors of 16 × 4 bytes, G numbers a pixel; the g-th group of G products has four vectors, at
+/// offset[g], one vector on, `apart` bytes on, and one vector after that. The weights lie as [channels][groups][G]; G is
+/// 4 with AVX512-VNNI (pixels are bytes + 128, see int8_tile.hpp) and 2 with AVX2 (pixels and weights are widened to 16
+/// bits). The sums are exact, so their order is nobody's concern, and the last steps are those of int8_finish: the same
+/// bits as any other path.
 #pragma once
 
 #include <cstdint>

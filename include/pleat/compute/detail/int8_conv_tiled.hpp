@@ -7,6 +7,9 @@
 #include <algorithm>
 #include <cstdint>
 #include <cstring>
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
 
 #include <pleat/base/config.hpp>
 #include <pleat/compute/detail/int8_conv_pooled.hpp>
