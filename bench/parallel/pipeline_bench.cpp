@@ -3,9 +3,10 @@
 // A step's walk over a pipeline of two ranks (threads) beside its bound: two ranks that each walk their half of the
 // layers without talking, and the schedule simulated with the times that those take; both in turn, in one run. (The
 // second rank's half gives the gradient of its input, one product of its 24 more than the first one's.)
-// `share_of_bound` near 1 means that messages and bookkeeping cost nothing. Two ranks need two idle processors.
-// `cpu_share` compares processor time in place of time on the clock: under load it still says what messages and
-// bookkeeping cost, though not how long ranks idle.
+// `share_of_bound` near 1 means that messages and bookkeeping cost nothing: the median over rounds, each of which holds
+// the walk against the bound of its own halves, so that both met the same machine. Two ranks need two idle processors.
+// `cpu_share` compares processor time in place of time on the clock, likewise: under load it still says what messages
+// and bookkeeping cost, though not how long ranks idle.
 #include <pleat/comm/local.hpp>
 #include <pleat/plan/simulate.hpp>
 #include <pleat/pleat.hpp>
@@ -59,7 +60,7 @@ pl::plan::plan plan_of(char const* schedule, index_t p, index_t m) {
 }
 
 struct seconds {
-  double wall = 1e9, processor = 1e9;
+  double wall = 0, processor = 0;
 };
 
 /// What a rank of the pipeline does to its own layers, with nobody to wait for: under gpipe all forward passes come
@@ -94,22 +95,13 @@ void walk_alone(pl::parallel::model<net_type>& m, inputs& source, bool first, bo
   for (std::size_t j = 0; j < micro.size() && forward_first; ++j) backward(j);
 }
 
-struct measured {
+/// A round: each rank's half alone, and both halves as a pipeline (of the slower rank), in turn.
+struct round_of {
   seconds halves[2], taken;
 };
 
-// Seconds per step: each rank's half alone, and both halves as a pipeline (of the slower rank), in turn; the least of
-// `repeats` rounds, as the others were disturbed.
-measured measure(pl::plan::plan const& p, index_t blocks, int repeats) {
-  auto const n = static_cast<std::size_t>(repeats);
-  struct slowest {
-    std::vector<double> wall, processor;
-    explicit slowest(std::size_t rounds) : wall(rounds, 0), processor(rounds, 0) {}
-    [[nodiscard]] seconds least() const {
-      return {*std::min_element(wall.begin(), wall.end()), *std::min_element(processor.begin(), processor.end())};
-    }
-  };
-  slowest halves[2] = {slowest(n), slowest(n)}, taken(n);
+std::vector<round_of> measure(pl::plan::plan const& p, index_t blocks, int repeats) {
+  std::vector<round_of> rounds(static_cast<std::size_t>(repeats));
   std::mutex guard;
   pl::comm::run_local(2, [&](pl::comm::communicator c) {
     auto meet = c.duplicate();
@@ -120,7 +112,7 @@ measured measure(pl::plan::plan const& p, index_t blocks, int repeats) {
     auto half = pl::parallel::build(network(blocks / 2), alone_plan, solitude, {.seed = 1});
     auto m = pl::parallel::build(network(blocks), p, w, {.seed = 1});
     inputs half_source(half), source(m);
-    auto const timed = [&](slowest& s, int round, auto const& walk) {
+    auto const timed = [&](int round, auto const& of, auto const& walk) {
       meet.barrier();
       auto const t = std::chrono::steady_clock::now();
       double const busy = bench::thread_seconds();
@@ -129,51 +121,67 @@ measured measure(pl::plan::plan const& p, index_t blocks, int repeats) {
       double const used = bench::thread_seconds() - busy;
       if (round < 0) return;
       std::lock_guard const lock(guard);
-      auto const i = static_cast<std::size_t>(round);
-      s.wall[i] = std::max(s.wall[i], wall);
-      s.processor[i] = std::max(s.processor[i], used);
+      seconds& s = of(rounds[static_cast<std::size_t>(round)]);
+      s.wall = std::max(s.wall, wall);
+      s.processor = std::max(s.processor, used);
     };
     for (int i = -2; i < repeats; ++i) {
-      timed(halves[w.rank()], i, [&] {
+      auto const half_of = [&](round_of& r) -> seconds& { return r.halves[w.rank()]; };
+      timed(i, half_of, [&] {
         half.zero_grad(p.global_batch);
         walk_alone(half, half_source, w.rank() == 0, p.schedule == "gpipe");
         half.context().fence();
       });
-      timed(taken, i, [&] {
-        m.zero_grad(p.global_batch);
-        m.walk(source);
-        m.context().fence();
-      });
+      timed(
+          i, [](round_of& r) -> seconds& { return r.taken; },
+          [&] {
+            m.zero_grad(p.global_batch);
+            m.walk(source);
+            m.context().fence();
+          });
       m.reduce();
     }
   });
-  return {{halves[0].least(), halves[1].least()}, taken.least()};
+  return rounds;
+}
+
+double median(std::vector<double> v) {
+  std::sort(v.begin(), v.end());
+  return v[v.size() / 2];
 }
 
 void pipeline(benchmark::State& state, char const* schedule, index_t m) {
   constexpr index_t blocks = 8;
-  measured seen;
+  std::vector<round_of> rounds;
   for (auto _ : state) {
-    seen = measure(plan_of(schedule, 2, m), blocks, 15);
-    state.SetIterationTime(seen.taken.wall);
+    rounds = measure(plan_of(schedule, 2, m), blocks, 21);
+    std::vector<double> taken;
+    for (auto const& r : rounds) taken.push_back(r.taken.wall);
+    state.SetIterationTime(*std::min_element(taken.begin(), taken.end()));  // the others were disturbed
   }
   auto const s = pl::plan::make_schedule(pl::plan::parse_schedule_kind(schedule), 2, m);
   // A half is 8 products forward, 8 for weights, and 8 for inputs, 7 on the first rank. Of zb-v each rank has two
   // stages of half its products.
-  pl::plan::stage_costs costs{.forward = {}, .backward_input = {}, .backward_weight = {}};
-  for (auto const rank : s.rank_of) {
-    double const each = seen.halves[rank].wall / static_cast<double>(m) * static_cast<double>(s.ranks()) /
-                        static_cast<double>(s.stages());
-    costs.forward.push_back(each * (rank == 0 ? 8 / 23.0 : 8 / 24.0));
-    costs.backward_input.push_back(each * (rank == 0 ? 7 / 23.0 : 8 / 24.0));
-    costs.backward_weight.push_back(each * (rank == 0 ? 8 / 23.0 : 8 / 24.0));
+  std::vector<double> bounds, shares, cpu_shares, idle;
+  for (auto const& seen : rounds) {
+    pl::plan::stage_costs costs{.forward = {}, .backward_input = {}, .backward_weight = {}};
+    for (auto const rank : s.rank_of) {
+      double const each = seen.halves[rank].wall / static_cast<double>(m) * static_cast<double>(s.ranks()) /
+                          static_cast<double>(s.stages());
+      costs.forward.push_back(each * (rank == 0 ? 8 / 23.0 : 8 / 24.0));
+      costs.backward_input.push_back(each * (rank == 0 ? 7 / 23.0 : 8 / 24.0));
+      costs.backward_weight.push_back(each * (rank == 0 ? 8 / 23.0 : 8 / 24.0));
+    }
+    auto const simulated = pl::plan::simulate(s, costs);
+    bounds.push_back(simulated.result.makespan);
+    shares.push_back(bounds.back() / seen.taken.wall);
+    cpu_shares.push_back(std::max(seen.halves[0].processor, seen.halves[1].processor) / seen.taken.processor);
+    idle.push_back(simulated.result.idle_share);
   }
-  auto const simulated = pl::plan::simulate(s, costs);
-  double const bound = simulated.result.makespan;
-  state.counters["bound_ms"] = bound * 1e3;
-  state.counters["share_of_bound"] = bound / seen.taken.wall;
-  state.counters["cpu_share"] = std::max(seen.halves[0].processor, seen.halves[1].processor) / seen.taken.processor;
-  state.counters["idle_share"] = simulated.result.idle_share;
+  state.counters["bound_ms"] = *std::min_element(bounds.begin(), bounds.end()) * 1e3;
+  state.counters["share_of_bound"] = median(shares);
+  state.counters["cpu_share"] = median(cpu_shares);
+  state.counters["idle_share"] = median(idle);
 }
 
 void register_all() {
