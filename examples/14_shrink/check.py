@@ -477,8 +477,8 @@ class Shrink(Check):
         refused(["cannot make a file in", "nowhere"], long + "int8", model, "--svg", self.folder / "nowhere" / "layers.svg", "--data", self.folder / "nothing")
         assert "cannot make a file in" in self.run(model, self.folder / "nowhere" / "small.safetensors", "--recipe", long + "int8", "--data", self.folder / "nothing", fails=True), "before data are read"
         assert "OUT is the file that is read" in self.run(model, model, "--recipe", "int8", fails=True)
-        said = self.run(model, self.folder / "other.safetensors", "--recipe", "quantize_aware(int4, 1)|int8", "--quiet", "--threads", 1)
-        assert "note: 'quantize_aware(form=int4, epochs=1)' trains codes of int4, and 'int8' stores other ones" in said, said
+        refused(["'quantize_aware(form=int4, epochs=1)' trains codes of int4, and 'int8' stores other ones", "Say the same form and group"], "quantize_aware(int4, 1)|int8")
+        refused(["trains codes of int4, and 'int4(group=64)' stores other ones"], "quantize_aware(int4)|int4(group=64)")
         refused(["prunes after weights are quantized"], "n_m|prune(0.9)")
         refused(["does not say which weights compete together", "groups=conv*"], "prune(0.5, group)")
         refused(["'fc9*' fits no name of the file"], long + "prune(0.5, groups=fc1*; fc9*)")

@@ -110,9 +110,9 @@ void demand_finite(std::vector<pl::io::stored_weight> const& weights, std::strin
     }
 }
 
-// What was trained for one form and is then stored in another has not been trained for it; and a scale that was trained
-// with is kept, so a step may not ask for none.
-void judge_trained_codes(std::vector<pl::compress::recipe_step> const& steps, pl::world const& world) {
+// What was trained for one form cannot be stored in another alone, and is refused before anything is trained; and a
+// scale that was trained with is kept, so a step may not ask for none.
+void judge_trained_codes(std::vector<pl::compress::recipe_step> const& steps) {
   for (std::size_t i = 0; i < steps.size(); ++i) {
     if (!steps[i].word->trains_codes) continue;
     auto const next = std::find_if(steps.begin() + static_cast<std::ptrdiff_t>(i), steps.end(),
@@ -123,11 +123,15 @@ void judge_trained_codes(std::vector<pl::compress::recipe_step> const& steps, pl
                       "'" + next->to_string() + "' asks for dynamic activations after '" + steps[i].to_string() +
                           "', which trains with static ones, and those are kept",
                       "Leave out activations=dynamic, or activations=static where codes are trained"};
-    if (auto const form = steps[i].text("form", "int8");
-        next != steps.end() && (next->word->name != form || next->text("group", "32") != steps[i].text("group", "32") ||
-                                next->text("scales") == "tensor"))
-      world.say("note: '" + steps[i].to_string() + "' trains codes of " + form + ", and '" + next->to_string() +
-                "' stores other ones");
+    auto const form = steps[i].text("form", "int8");
+    if (next != steps.end() && std::none_of(next, steps.end(), [&](auto const& s) {
+          return s.word->encodes && s.word->name == form && s.text("group", "32") == steps[i].text("group", "32") &&
+                 s.text("scales") != "tensor";
+        }))
+      throw pl::error{"compress::recipe",
+                      "'" + steps[i].to_string() + "' trains codes of " + form + ", and '" + next->to_string() +
+                          "' stores other ones",
+                      "Say the same form and group behind it, as in quantize_aware(int4)|int4"};
   }
 }
 
@@ -162,7 +166,7 @@ void run(options const& o, pl::world& world) {
   shrink::check_order(steps, state_of(m));
   demand_names(steps, weights);
   demand_finite(weights, o.in);
-  judge_trained_codes(steps, world);
+  judge_trained_codes(steps);
   auto const as_it_came = m.clone();
   auto const open = [&](std::string const& path) {
     pl::io::weight_file const other(path);
