@@ -18,9 +18,12 @@
 
 #include <compress/mesh_support.hpp>
 
+#include <algorithm>
 #include <mutex>
 #include <set>
 #include <string>
+#include <utility>
+#include <vector>
 
 namespace {
 
@@ -104,6 +107,50 @@ TEST_CASE("patterns that fit no name are refused by every transform, with the ne
              ContainsSubstring("'norms' of .ignore") && ContainsSubstring("Did you mean 'norm'?"));
   CHECK_THAT(said([&] { (void)compress::with_folded_norms(normed.net(), {"nrom"}); }),
              ContainsSubstring("compress::with_folded_norms") && ContainsSubstring("Did you mean 'norm'?"));
+}
+
+namespace {
+/// Does nothing, and says nothing of itself: of sharded parameters it is given whole ones.
+struct look {
+  using fusable_transform = void;
+  template <class Net> void run(pleat::parallel::model<Net>&) const {}
+};
+}  // namespace
+
+TEST_CASE("what transforms have to say goes to the sink of the model's world: once, from rank 0, or to nobody") {
+  for (bool const silenced : {false, true}) {
+    std::mutex guard;
+    std::vector<std::pair<int, std::string>> heard, noted;
+    pleat::comm::run_local(2, [&](pleat::comm::communicator c) {
+      pleat::world w(std::move(c), 1);
+      auto const into = [&, rank = w.rank()](auto& list) {
+        return [&, rank](std::string_view line) {
+          std::lock_guard const lock(guard);
+          list.emplace_back(rank, std::string(line));
+        };
+      };
+      if (silenced) w.set_sink({});
+      else w.set_sink(into(heard));
+      auto const m = build_on(w, {2, 1, 1, 3});
+      auto const same = m | look{};
+      (void)(same.clone() | compress::prune{.sparsity = 0.5, .schedule = compress::cubic{3}});
+      (void)(m | compress::prune{.sparsity = 0.5, .schedule = compress::cubic{3}, .on_note = into(noted)});
+      w.set_sink(into(noted));  // a model speaks to the sink that its world had
+      same.say("one line");
+    });
+    for (auto const* list : {&heard, &noted})
+      for (auto const& said : *list) CHECK(said.first == 0);
+    auto const count = [](auto const& list, char const* words) {
+      return std::count_if(list.begin(), list.end(),
+                           [&](auto const& said) { return said.second.find(words) != std::string::npos; });
+    };
+    CHECK(count(heard, "every rank gathers them for what needs whole ones") == (silenced ? 0 : 1));
+    CHECK(count(heard, "one line") == (silenced ? 0 : 1));
+    CHECK(count(heard, "nothing trains between them") == (silenced ? 0 : 1));
+    CHECK(count(noted, "nothing trains between them") == 1);
+    CHECK(count(noted, "one line") == 0);
+    if (silenced) CHECK(heard.empty());
+  }
 }
 
 TEST_CASE("patterns are compared with the names of all stages and parts: every rank says the same") {

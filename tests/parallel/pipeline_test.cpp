@@ -7,6 +7,7 @@
 #include <array>
 #include <limits>
 #include <set>
+#include <tuple>
 
 #include "pipeline_training.hpp"
 #include "support/allocation_count.hpp"  // redistribute_test.cpp counts
@@ -298,6 +299,21 @@ TEST_CASE("answers go through the stages and reach every rank, or the last one o
     });
   }
   CHECK(reference.size() == 35);
+}
+
+TEST_CASE("letters of the user's, on any tag, are nobody else's while a step is under way") {
+  options o;
+  o.plan.deterministic = true;
+  o.steps = 2;
+  auto const reference = run(network(), o);
+  for (auto const mail : {options::sent, options::awaited})
+    for (auto const& [schedule, pipeline, data] : {std::tuple{"1f1b", 2, 1}, {"zb-v", 2, 2}}) {
+      INFO(schedule << ", " << pipeline << " x " << data << (mail == options::sent ? ", sent" : ", awaited"));
+      auto q = o;
+      q.plan = layout(schedule, pipeline, data, 4);
+      q.mail = mail;
+      check_equal(run(network(), q), reference);
+    }
 }
 
 namespace {

@@ -20,6 +20,8 @@
 #include <map>
 #include <mutex>
 #include <optional>
+#include <set>
+#include <span>
 #include <string>
 #include <thread>
 #include <utility>
@@ -51,6 +53,7 @@ struct options {
   bool clip = false;
   std::string frozen{};
   std::optional<pl::plan::schedule> schedule{};
+  enum letter { none, sent, awaited } mail = none;  // beside the first step: of the user's, to the next rank
 };
 
 struct outcome {
@@ -94,6 +97,43 @@ template <class Net> struct samples {
 
 inline std::mutex guard;
 
+// A message of the user's on many of their tags, the first and the last ones, to the next rank, on a communicator that steps use, too: posted
+// before a step, or waiting for it, and read afterwards.
+struct letters {
+  letters(letters&&) = default;
+  letters(pl::comm::communicator& c, bool receives_first) : ranks(&c), receives_first(receives_first) {
+    if (c.size() == 1) return;
+    for (int tag = 0; tag < pl::comm::user_tags; tag += tag >= 64 && tag < pl::comm::user_tags - 64 ? 64 : 1)
+      tags.push_back(tag), out.push_back(7 * tag + c.rank());
+    in.resize(tags.size());
+    receives_first ? receive() : send();
+  }
+  void read() {
+    if (ranks->size() == 1) return;
+    receives_first ? send() : receive();
+    for (auto& r : under_way) r.wait();
+    for (std::size_t i = 0; i < tags.size(); ++i)
+      if (in[i] != 7 * tags[i] + before())
+        throw pl::error{"test", "the letter with tag " + std::to_string(tags[i]) + " is another one"};
+  }
+
+ private:
+  int before() const { return (ranks->rank() + ranks->size() - 1) % ranks->size(); }
+  void send() {
+    int const next = (ranks->rank() + 1) % ranks->size();
+    for (std::size_t i = 0; i < tags.size(); ++i)
+      under_way.push_back(ranks->isend(std::span<int const>(&out[i], 1), next, tags[i]));
+  }
+  void receive() {
+    for (std::size_t i = 0; i < tags.size(); ++i)
+      under_way.push_back(ranks->ireceive(std::span<int>(&in[i], 1), before(), tags[i]));
+  }
+  pl::comm::communicator* ranks;
+  bool receives_first;
+  std::vector<int> tags, out, in;
+  std::vector<pl::comm::request> under_way;
+};
+
 // Trains; everybody's parameters into `out`, which must agree where two ranks have the same.
 template <class Net> void train(Net net, pl::comm::communicator c, options const& o, outcome& out) {
   pl::world w(std::move(c), 1);
@@ -105,12 +145,17 @@ template <class Net> void train(Net net, pl::comm::communicator c, options const
   samples<Net> source{&m, 0, o.sleeps};
   for (int s = 0; s < o.steps; ++s) {
     source.step = s;
+    std::vector<letters> mail;
+    if (o.mail != options::none && s == 0)
+      for (auto* c : std::set{&m.all_ranks(), &m.pipeline(), &m.ranks()})  // a group may be another one, too
+        mail.emplace_back(*c, o.mail == options::awaited);
     m.zero_grad(o.batches[static_cast<std::size_t>(s) % o.batches.size()]);
     m.walk(source);
     m.reduce();
     losses.push_back(m.loss());
     norms.push_back(m.gradient_norm());
     m.step(optimizer, 1, o.clip ? m.clip_scale(0.5) : 1.0);
+    for (auto& l : mail) l.read();
   }
   m.demand_equal_replicas();
   std::lock_guard const lock(guard);

@@ -338,7 +338,7 @@ TEST_CASE("the loss scale and words of the program's own come back") {
     if (at.step != 9 || at.more != std::map<std::string, std::string>{{"epoch", "4 é"}})
       throw std::runtime_error("other words");
     pl::parallel::loss_scale scale;
-    (void)pl::run::load_checkpoint(f.path(), t.model, t.optimizer, &scale);
+    (void)pl::run::load_checkpoint(f.path(), t.model, t.optimizer, {.scale = &scale});
     if (scale.value() != 1000.1 + 0.2 || scale.good_steps() != 17 || scale.skipped() != 3)
       throw std::runtime_error("another loss scale");
   });

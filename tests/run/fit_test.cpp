@@ -26,6 +26,7 @@
 #include <mutex>
 #include <stdexcept>
 #include <string>
+#include <string_view>
 #include <tuple>
 #include <vector>
 
@@ -745,12 +746,19 @@ TEST_CASE("where training did not go on from what was asked for, that is said wi
   auto const data = test_digits();
   folder const f;
   pl::world alone(pl::comm::communicator(pl::comm::self{}), 1);
+  std::vector<std::string> heard;
+  alone.set_sink([&](std::string_view line) { heard.emplace_back(line); });
   auto const trained = [&](pl::index_t epochs) {
+    heard.clear();
     auto m = build(alone);
     auto options = quiet(epochs);
     options.checkpoint = f.path();
     options.resume = true;
-    return pl::run::fit(m, data.train, options);
+    auto const report = pl::run::fit(m, data.train, options);
+    auto said = report.remarks;  // the world's sink hears what the report has
+    for (auto& line : said) line = "run::fit: " + line;
+    CHECK(heard == said);
+    return report;
   };
   auto const first = trained(1);
   REQUIRE(first.remarks.size() == 1);

@@ -289,7 +289,7 @@ class communicator {
   }
   /// A tag above the users' for one exchange of messages; the same on all ranks if all ask in the same order.
   [[nodiscard]] int library_tag() noexcept {
-    return user_tags + static_cast<int>(tag_++ % (library_tags - 1 - user_tags));
+    return tags::in_turn + static_cast<int>(tag_++ % (tags::in_turn_end - tags::in_turn));
   }
 
  private:

@@ -90,9 +90,30 @@ PLEAT_LAZY [[nodiscard]] constexpr std::string_view name_of(call_kind k) noexcep
   return names[static_cast<std::size_t>(k)];
 }
 
-/// Point-to-point tags of users are below this bound; the library's own traffic is above it. MPI promises 32767.
+/// Point-to-point tags of users are below user_tags; the library's own traffic is above, on whichever communicator: a
+/// message of the user's and one of a step under way never meet. MPI promises tags up to 32767 (MPI_TAG_UB).
 inline constexpr int user_tags = 16384;
 inline constexpr int library_tags = 32768;
+
+/// Who has which of them. Messages of one tag arrive in the order in which they were sent, so a call that ends before
+/// another one on the same communicator begins may share its tag; these do not even so.
+namespace tags {
+inline constexpr int in_turn = user_tags;  ///< one for each exchange of lanes: communicator::library_tag
+inline constexpr int in_turn_end = 24576;
+inline constexpr int walk = in_turn_end;  ///< tensors between stages, by edge, direction and micro-batch
+inline constexpr int walk_end = library_tags - 16;
+inline constexpr int tied_gradients = walk_end;
+inline constexpr int answers = walk_end + 1;  ///< of stages that are asked
+inline constexpr int traces = walk_end + 2;
+inline constexpr int weights = walk_end + 3;    ///< collected for a file
+inline constexpr int questions = walk_end + 4;  ///< to a teacher on another rank
+inline constexpr int samples = walk_end + 5;
+inline constexpr int scores = walk_end + 6;
+inline constexpr int triangles = walk_end + 7;     ///< of a QR decomposition over the ranks
+inline constexpr int measured = walk_end + 8;      ///< messages that are timed
+inline constexpr int exchange = library_tags - 1;  ///< all_to_all_v as messages
+static_assert(measured < exchange && exchange <= 32767);
+}  // namespace tags
 
 /// One operation as a rank asks for it. Members that the kind does not use stay as they are.
 struct call {

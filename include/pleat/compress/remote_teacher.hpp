@@ -25,8 +25,8 @@
 namespace pleat::compress {
 
 namespace detail {
-inline constexpr int question_tag = comm::user_tags - 3, samples_tag = comm::user_tags - 4,
-                     answer_tag = comm::user_tags - 5;
+inline constexpr int question_tag = comm::tags::questions, samples_tag = comm::tags::samples,
+                     answer_tag = comm::tags::scores;
 
 inline void demand_division(char const* call, comm::communicator const& all, int students) {
   if (students < 1 || students >= all.size())

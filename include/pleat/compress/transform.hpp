@@ -28,7 +28,6 @@
 
 #include <algorithm>
 #include <functional>
-#include <iostream>
 #include <string>
 #include <string_view>
 #include <type_traits>
@@ -45,7 +44,7 @@
 
 namespace pleat::compress {
 
-/// Who hears what a transform has to say (law 10): called on rank 0 only. Empty: standard error.
+/// Who hears what a transform has to say (law 10): called on rank 0 only. Empty: the sink of the model's world.
 using listener = std::function<void(std::string_view line)>;
 
 namespace detail {
@@ -82,9 +81,8 @@ void demand_names(parallel::model<Net>& m, char const* call, char const* option,
 }
 
 template <class Net> void say(parallel::model<Net> const& m, listener const& to, std::string const& line) {
-  if (m.all_ranks().rank() != 0) return;
-  if (to) to(line);
-  else std::cerr << "pleat: " << line << std::endl;
+  if (!to) m.say(line);
+  else if (m.all_ranks().rank() == 0) to(line);
 }
 
 /// What reports call a step.

@@ -40,7 +40,7 @@ namespace detail {
     throw error{"compute::tsqr", std::to_string(rows.size()) + " numbers are no rows of " + std::to_string(n),
                 "Give every rank whole rows of n numbers, with n of 1 or more"};
   auto r = detail::triangle_of(n, rows, {});
-  int const me = ranks.rank(), size = ranks.size(), tag = comm::user_tags - 6;
+  int const me = ranks.rank(), size = ranks.size(), tag = comm::tags::triangles;
   for (int step = 1; step < size; step *= 2) {
     if (me % (2 * step) == step) {
       ranks.send(r, me - step, tag);

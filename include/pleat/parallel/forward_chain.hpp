@@ -37,7 +37,7 @@ template <class Net>
   using T = nn::value_type_of<Net>;
   using Space = nn::space_of<Net>;
   using tensor_type = nn::tensor_of<Net>;
-  constexpr int tag = comm::user_tags - 2;
+  constexpr int tag = comm::tags::answers;
   extents const input = x.shape();
   auto const shape_before = [&](index_t stage) { return nn::shape_units(net, input, 0, layout.begin(stage)); };
   std::string why;  // there is no answer

@@ -4,9 +4,11 @@
 /// The communicators of one rank in the mesh of a plan.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -28,6 +30,8 @@ struct groups {
   /// all ranks as the world numbers them, where the grid's group of all axes numbers them otherwise; else empty
   comm::communicator everyone{};
   bool renumbered = false;  ///< it does
+  /// where remarks go (law 10): the sink that the world had, on its rank 0; empty elsewhere, and where it was silenced
+  std::function<void(std::string_view line)> voice{};
   axis_set data_axes{}, tensor_axes{}, pipeline_axes{};
 
   /// Seconds that an agreement waits for a rank, unless the communicator has a time-out of its own: half an hour, as

@@ -57,6 +57,11 @@ template <class T, class Space> class replica {
   [[nodiscard]] context_type& context() const noexcept { return *context_; }
   /// Those that share the batch: the data axis, which this rank's stages are replicated over.
   [[nodiscard]] comm::communicator& ranks() const noexcept { return *ranks_; }
+  /// One line to the sink that the world had when the model was built, from its rank 0; others are not heard (law 10).
+  /// Copies of the model, and what transforms make of it, speak to the same.
+  void say(std::string_view line) const {
+    if (groups_->voice) groups_->voice(line);
+  }
   /// Those that share the layers out: the pipeline axis.
   [[nodiscard]] comm::communicator& pipeline() const noexcept { return groups_->pipeline(); }
   /// Those that hold the parts of each weight: the tensor axis.

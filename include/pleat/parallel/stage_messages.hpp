@@ -53,7 +53,7 @@ template <class T, class Space> class stage_messages {
         layout_(std::move(layout)),
         hybrid_(hybrid),
         held_(2 * static_cast<std::size_t>(ranks.size())),
-        window_(std::max<index_t>(1, (comm::user_tags - 1) / (2 * layout_->schedule().stages()))) {
+        window_(std::max<index_t>(1, walk_tags / (2 * layout_->schedule().stages()))) {
     outgoing_.reserve(held_);
   }
 
@@ -164,10 +164,13 @@ template <class T, class Space> class stage_messages {
   static constexpr bool on_host =
       Kokkos::SpaceAccessibility<Kokkos::HostSpace, typename Space::memory_space>::accessible;
 
+  static constexpr index_t walk_tags = comm::tags::walk_end - comm::tags::walk;
+
   [[nodiscard]] int tag(plan::action const& a) const noexcept {
     bool const gradient = a.kind == plan::action_kind::send_gradient || a.kind == plan::action_kind::receive_gradient;
     index_t const edge = std::min(a.stage, a.peer);
-    return static_cast<int>((edge * 2 + (gradient ? 1 : 0)) * window_ + a.micro_batch % window_);
+    return comm::tags::walk +
+           static_cast<int>(((edge * 2 + (gradient ? 1 : 0)) * window_ + a.micro_batch % window_) % walk_tags);
   }
 
   /// Runs f along the pipeline: what goes wrong names the tensor that was to travel.

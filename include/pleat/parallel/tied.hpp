@@ -107,7 +107,7 @@ template <class T, class Space> class tied_sums {
     int entry;
     std::vector<use> uses;
   };
-  static constexpr int tag = comm::user_tags - 1;
+  static constexpr int tag = comm::tags::tied_gradients;
 
   /// The gradient of an entry as one vector: where it lies, or collected from the ranks that hold pieces of it.
   static tensor_type gathered(context<Space>& where, shard_group const& shards, nn::arena<T, Space>& memory,

@@ -74,7 +74,7 @@ template <class Net> void write_trace(model<Net> const& m, std::string const& pa
   index_t const length = static_cast<index_t>(text.size());
   std::vector<index_t> lengths(static_cast<std::size_t>(ranks.size()));
   ranks.all_gather(std::span<index_t const>(&length, 1), std::span<index_t>(lengths));
-  constexpr int tag = comm::user_tags - 3;
+  constexpr int tag = comm::tags::traces;
   io::trace_text all;
   if (rank != 0) ranks.send(std::span<char const>(text), 0, tag);
   else all.join(text);

@@ -72,8 +72,8 @@ template <class Space> [[nodiscard]] machine measure_machine(context<Space>& whe
     // rank.
     int const right = (ranks.rank() + 1) % ranks.size(), left = (ranks.rank() + ranks.size() - 1) % ranks.size();
     auto const round = [&](std::vector<std::byte>& out, std::vector<std::byte>& in) {
-      auto r = ranks.ireceive(in, left);
-      auto s = ranks.isend(out, right);
+      auto r = ranks.ireceive(in, left, comm::tags::measured);
+      auto s = ranks.isend(out, right, comm::tags::measured);
       r.wait();
       s.wait();
     };

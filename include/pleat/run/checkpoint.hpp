@@ -51,7 +51,7 @@ struct resume_options {
 template <class T, class Space>
 [[gnu::cold]] std::optional<resume_point> load_checkpoint(std::string const& folder, parallel::any_model<T, Space>& m,
                                                           nn::optimizer_state<T, Space>& optimizer,
-                                                          resume_options const& options,
+                                                          resume_options const& options = {},
                                                           best_so_far<T>* best = nullptr) {
   region r("pleat::run::load_checkpoint");
   auto& ranks = m.all_ranks();
@@ -151,16 +151,8 @@ template <class T, class Space>
     if (data.with_best) *best = {std::move(data.best), best_error, std::move(data.best_steps)};
     return point;
   }
-  throw error{"io::load_checkpoint('" + folder + "')",
+  throw error{"run::load_checkpoint('" + folder + "')",
               "no checkpoint of " + std::to_string(tried) + " is whole (" + reasons + ")", "Start without resuming"};
-}
-/// The same, where there is nothing to compare. \param scale takes the loss scale; null: the model's own does, where it
-/// has one
-template <class T, class Space>
-[[gnu::cold]] std::optional<resume_point> load_checkpoint(std::string const& folder, parallel::any_model<T, Space>& m,
-                                                          nn::optimizer_state<T, Space>& optimizer,
-                                                          parallel::loss_scale* scale = nullptr) {
-  return load_checkpoint(folder, m, optimizer, resume_options{.scale = scale});
 }
 
 }  // namespace pleat::run

@@ -83,7 +83,7 @@ struct fit_report {
   std::vector<double> epoch_loss;
   std::vector<double> validation_error;
   std::optional<index_t> resumed_at;  ///< step of the checkpoint that training went on from
-  /// what rank 0 said on standard error, with or without progress: a damaged checkpoint that was passed over, a folder
+  /// what rank 0 said by the world's sink, with or without progress: a damaged checkpoint that was passed over, a folder
   /// to resume from that holds none
   std::vector<std::string> remarks;
 };
@@ -249,7 +249,7 @@ template <class T, class Space>
   // Heard without progress, too: nobody may believe that training went on from where it did not.
   auto const remark = [&](std::string const& sentence) {
     report.remarks.push_back(sentence);
-    if (root) std::fprintf(stderr, "pleat: %s\n", sentence.c_str());
+    m.say("run::fit: " + sentence);
   };
 
   index_t step = 0;

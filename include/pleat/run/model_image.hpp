@@ -236,7 +236,7 @@ template <class T> void finish_joined(collected_weight& w) {
 }
 
 /// A weight is sent (received) by two messages of what it is, and one for each tensor's bytes.
-inline constexpr int collect_tag = comm::user_tags - 3;
+inline constexpr int collect_tag = comm::tags::weights;
 PLEAT_ONCE inline void send_weight(comm::communicator& to, int peer, collected_weight const& w,
                                    bool with_bytes = true) {
   auto const words = w.words();

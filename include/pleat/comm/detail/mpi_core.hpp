@@ -147,7 +147,7 @@ template <class = void> class mpi_core_of : public std::enable_shared_from_this<
   bool hopeless = false;  // something was lost while an exception unwound the stack
 
  private:
-  static constexpr int exchange_tag = library_tags - 1;
+  static constexpr int exchange_tag = tags::exchange;
 
   /// MPI tells attributes when their communicator is freed; whoever uses it later reads memory that is no more.
   void watch_owner() {

@@ -16,6 +16,7 @@ template <class T, class Space>
 auto any_model<T, Space>::laid_out(std::function<std::vector<double>()> const& costs, plan::plan const& p, world& w,
                                    build_options const& options) -> place_of_model {
   place_of_model at{groups::make(p, w.comm), {}};
+  at.mesh->voice = w.voice();
   // costs and schedules are each rank's own
   comm::all_or_none(w.comm, [&] { at.layout = std::make_shared<stages const>(p, costs(), options.schedule); });
   return at;
