@@ -18,19 +18,18 @@ namespace pleat {
 PLEAT_ONCE [[nodiscard]] inline std::vector<std::pair<std::string, std::string>> configuration() {
   auto const v = version();
   std::vector<std::pair<std::string, std::string>> facts;
-  facts.emplace_back("pleat", std::to_string(v.major) + "." + std::to_string(v.minor) + "." + std::to_string(v.patch));
-  facts.emplace_back("kokkos", std::to_string(KOKKOS_VERSION / 10000) + "." +
-                                   std::to_string(KOKKOS_VERSION / 100 % 100) + "." +
-                                   std::to_string(KOKKOS_VERSION % 100));
-  facts.emplace_back("execution space", Kokkos::DefaultExecutionSpace::name());
-  facts.emplace_back("host space", Kokkos::DefaultHostExecutionSpace::name());
-  if (Kokkos::is_initialized())
-    facts.emplace_back("threads", std::to_string(Kokkos::DefaultHostExecutionSpace().concurrency()));
+  auto const say = [&](char const* name, std::string value) { facts.emplace_back(name, std::move(value)); };
+  say("pleat", std::to_string(v.major) + "." + std::to_string(v.minor) + "." + std::to_string(v.patch));
+  say("kokkos", std::to_string(KOKKOS_VERSION / 10000) + "." + std::to_string(KOKKOS_VERSION / 100 % 100) + "." +
+                    std::to_string(KOKKOS_VERSION % 100));
+  say("execution space", Kokkos::DefaultExecutionSpace::name());
+  say("host space", Kokkos::DefaultHostExecutionSpace::name());
+  if (Kokkos::is_initialized()) say("threads", std::to_string(Kokkos::DefaultHostExecutionSpace().concurrency()));
 #if defined(__VERSION__)
-  facts.emplace_back("compiler", __VERSION__);
+  say("compiler", __VERSION__);
 #endif
 #if defined(_OPENMP)
-  facts.emplace_back("openmp", std::to_string(_OPENMP));
+  say("openmp", std::to_string(_OPENMP));
 #endif
   return facts;
 }

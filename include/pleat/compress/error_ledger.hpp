@@ -87,7 +87,7 @@ class error_ledger {
  public:
   error_ledger() = default;
   /// Stages that were worked out already.
-  explicit error_ledger(std::vector<ledger_stage> stages) : stages_(std::move(stages)) {}
+  PLEAT_LAZY explicit error_ledger(std::vector<ledger_stage> stages) : stages_(std::move(stages)) {}
 
   /// A stage. `weights` have name, form, kind, predicted, measured, total and norm; `since` and `bound` are worked out
   /// here.

@@ -52,8 +52,8 @@ struct layer_row {
 class layer_list {
  public:
   layer_list() = default;
-  explicit layer_list(std::vector<layer_row> rows) : rows_(std::move(rows)) {}
-  void add(layer_row r) { rows_.push_back(std::move(r)); }
+  PLEAT_LAZY explicit layer_list(std::vector<layer_row> rows) : rows_(std::move(rows)) {}
+  PLEAT_LAZY void add(layer_row r) { rows_.push_back(std::move(r)); }
   [[nodiscard]] std::vector<layer_row> const& rows() const noexcept { return rows_; }
 
   /// The sums; form and shape are empty, and latencies are not summed: there are layers without a weight. The energy of

@@ -19,6 +19,7 @@
 #include <variant>
 #include <vector>
 
+#include <pleat/base/as_span.hpp>
 #include <pleat/base/config.hpp>
 #include <pleat/base/error.hpp>
 #include <pleat/codec/magnitude_histogram.hpp>
@@ -280,7 +281,7 @@ PLEAT_ONCE [[nodiscard]] inline float range_of(observer const& o, std::span<floa
   detail::range_search s(*m, largest);
   while (s.more()) {
     detail::error_units const units(m->exponent, largest, s.range(), levels, static_cast<std::int64_t>(row.size()));
-    s.take(units.value(units.sum(magnitude)));
+    s.take(units.value(units.sum(as_span(magnitude))));
   }
   return s.best();
 }

@@ -88,7 +88,7 @@ struct weight_change {
 /// What weights were: before the stage, and when they were last begun anew.
 class error_watch {
  public:
-  explicit error_watch(error_ledger& to) : to_(&to) {}
+  PLEAT_LAZY explicit error_watch(error_ledger& to) : to_(&to) {}
 
   [[nodiscard]] bool begun() const noexcept { return begun_; }
   void set_begun() noexcept { begun_ = true; }
@@ -109,7 +109,7 @@ class error_watch {
            same_bits(was->second.before.narrow, now.narrow) && same_bits(was->second.before.wide, now.wide);
   }
   /// Every rank names all weights, and gives the numbers of those that it has.
-  void enter(std::string const& name) { names_.push_back(name); }
+  PLEAT_LAZY void enter(std::string const& name) { names_.push_back(name); }
   PLEAT_ONCE inline void enter(std::string const& name, std::string form, weight_numbers now) {
     known_[name] = {std::move(form), now, now};
   }
@@ -254,7 +254,8 @@ class record_errors {
   [[nodiscard]] static detail::weight_numbers numbers_of(context<Space>& c, nn::any_weight<T, Space> const& w,
                                                          comm::communicator const* shards);
   /// All of them. Collective over the shards.
-  [[nodiscard]] static detail::weight_numbers whole(detail::weight_numbers const& part, comm::communicator* shards) {
+  PLEAT_ONCE [[nodiscard]] inline static detail::weight_numbers whole(detail::weight_numbers const& part,
+                                                                      comm::communicator* shards) {
     if (!shards || shards->size() == 1) return part;
     detail::weight_numbers all{part.shape, 0, {}, {}};
     auto const bring = [&](auto const& from, auto& to) {

@@ -40,7 +40,7 @@ struct measure_options {
 
 namespace detail {
 
-[[nodiscard]] inline double median_of(std::vector<double>& times) {
+PLEAT_LAZY [[nodiscard]] inline double median_of(std::vector<double>& times) {
   auto const middle = times.begin() + static_cast<std::ptrdiff_t>(times.size() / 2);
   std::nth_element(times.begin(), middle, times.end());
   return *middle;
@@ -191,7 +191,7 @@ stage_list report(parallel::model<Before> const& before, parallel::model<After> 
 class record_stages {
  public:
   PLEAT_ONCE inline record_stages(stage_list& list, io::dataset const& test, measure_options options = {})
-      : list_(&list), test_(&test), options_(std::move(options)) {}
+      : errors_(std::make_shared<errors>()), list_(&list), test_(&test), options_(std::move(options)) {}
   record_stages(stage_list&, io::dataset&&, measure_options = {}) = delete;  // it is looked at after every step
 
   static constexpr bool takes_shards = true;
@@ -207,9 +207,10 @@ class record_stages {
  private:
   struct errors {
     error_ledger ledger;
-    record_errors record{ledger};
+    record_errors record;
+    PLEAT_LAZY errors() : record(ledger) {}
   };
-  std::shared_ptr<errors> errors_ = std::make_shared<errors>();
+  std::shared_ptr<errors> errors_;
   stage_list* list_;
   io::dataset const* test_;
   measure_options options_;

@@ -8,6 +8,7 @@
 #include <cmath>
 #include <ostream>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -38,8 +39,8 @@ struct stage {
 class stage_list {
  public:
   stage_list() = default;
-  explicit stage_list(std::vector<stage> stages) : stages_(std::move(stages)) {}
-  void add(stage s) { stages_.push_back(std::move(s)); }
+  PLEAT_LAZY explicit stage_list(std::vector<stage> stages) : stages_(std::move(stages)) {}
+  PLEAT_LAZY void add(stage s) { stages_.push_back(std::move(s)); }
   [[nodiscard]] std::vector<stage> const& stages() const noexcept { return stages_; }
 
   /// An aligned table: one line per stage, how many times smaller each is than the first, and, of what is known: the
@@ -114,7 +115,7 @@ class stage_list {
 
   /// {"stages": […]}. \throws error if the file cannot be written
   PLEAT_ONCE inline void write_json(std::string const& path) const {
-    io::write_file(path, "{\n  \"stages\": " + json(2) + "\n}\n");
+    io::write_file(path, std::string_view("{\n  \"stages\": " + json(2) + "\n}\n"));
   }
 
  private:

@@ -305,7 +305,7 @@ PLEAT_ONCE inline void commit_checkpoint(unfinished_checkpoint const& u, checkpo
       kept.push_back(old);
       list += old + "\n";
     }
-    write_file(join(folder, "latest"), list);
+    write_file(join(folder, "latest"), std::string_view(list));
   } catch (...) {
     if (auto const now = listed_checkpoints(folder); now.empty() || now.front() != u.name) remove_flat_folder(u.path);
     throw;

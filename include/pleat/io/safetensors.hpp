@@ -418,7 +418,7 @@ class safetensors_stream {
       : file_(path), call_(detail::call_on("safetensors_stream", path)) {
     auto const head = what.header();
     in_order_ = !file_.has_places();
-    file_.write(head);
+    file_.write(std::string_view(head));
     for (auto e : what.entries()) {
       e.begin += head.size(), e.end += head.size();
       auto const name = e.name;

@@ -13,6 +13,7 @@
 #include <string>
 #include <vector>
 
+#include <pleat/base/as_span.hpp>
 #include <pleat/base/config.hpp>
 #include <pleat/base/error.hpp>
 #include <pleat/tensor/index_set.hpp>
@@ -86,7 +87,7 @@ class state_layout {
   /// Elements of each shard in bucket b, in rank order: the counts of reduce_scatter_v and all_gather_v. Not for a
   /// replicated bucket.
   PLEAT_LAZY [[nodiscard]] std::span<index_t const> counts(std::size_t b) const noexcept {
-    return std::span(counts_).subspan(b * static_cast<std::size_t>(shards_), static_cast<std::size_t>(shards_));
+    return as_span(counts_).subspan(b * static_cast<std::size_t>(shards_), static_cast<std::size_t>(shards_));
   }
   /// Elements of the largest bucket that is sharded.
   PLEAT_LAZY [[nodiscard]] index_t largest_bucket() const noexcept {

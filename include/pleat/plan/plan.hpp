@@ -212,28 +212,31 @@ struct plan {
 
   /// The entries of the plan in file order.
   PLEAT_ONCE [[nodiscard]] inline std::vector<std::pair<std::string, std::string>> entries() const {
-    return {{"global_batch", std::to_string(global_batch)},
-            {"mesh.data", std::to_string(data_ranks)},
-            {"mesh.tensor", std::to_string(tensor_ranks)},
-            {"mesh.pipeline", std::to_string(pipeline_ranks)},
-            {"mesh.order", order},
-            {"mesh.own", own_axes.empty() ? "none" : own_axes},
-            {"schedule", schedule},
-            {"chunks", std::to_string(chunks)},
-            {"cuts", list_text(cuts, "by cost")},
-            {"max_activations", std::to_string(max_activations)},
-            {"micro_batches", std::to_string(micro_batches)},
-            {"state_stage", std::to_string(state_stage)},
-            {"state_ranks", std::to_string(state_ranks)},
-            {"state_stride", std::to_string(state_stride)},
-            {"prefetch", std::to_string(prefetch)},
-            {"recompute", recompute.to_string()},
-            {"precision", std::string(name_of(precision))},
-            {"wire", std::string(name_of(wire))},
-            {"deterministic", deterministic ? "true" : "false"},
-            {"lanes", std::to_string(lanes)},
-            {"overlap", overlap ? "true" : "false"},
-            {"bucket_bytes", std::to_string(bucket_bytes)}};
+    std::vector<std::pair<std::string, std::string>> all;
+    auto const say = [&](char const* key, std::string value) { all.emplace_back(key, std::move(value)); };
+    say("global_batch", std::to_string(global_batch));
+    say("mesh.data", std::to_string(data_ranks));
+    say("mesh.tensor", std::to_string(tensor_ranks));
+    say("mesh.pipeline", std::to_string(pipeline_ranks));
+    say("mesh.order", order);
+    say("mesh.own", own_axes.empty() ? "none" : own_axes);
+    say("schedule", schedule);
+    say("chunks", std::to_string(chunks));
+    say("cuts", list_text(cuts, "by cost"));
+    say("max_activations", std::to_string(max_activations));
+    say("micro_batches", std::to_string(micro_batches));
+    say("state_stage", std::to_string(state_stage));
+    say("state_ranks", std::to_string(state_ranks));
+    say("state_stride", std::to_string(state_stride));
+    say("prefetch", std::to_string(prefetch));
+    say("recompute", recompute.to_string());
+    say("precision", std::string(name_of(precision)));
+    say("wire", std::string(name_of(wire)));
+    say("deterministic", deterministic ? "true" : "false");
+    say("lanes", std::to_string(lanes));
+    say("overlap", overlap ? "true" : "false");
+    say("bucket_bytes", std::to_string(bucket_bytes));
+    return all;
   }
 
   /// The file format: a first line that names it, then "key = value" per line.

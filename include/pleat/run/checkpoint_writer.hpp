@@ -80,7 +80,7 @@ class checkpoint_writer {
   PLEAT_ONCE inline void wait() {
     if (!job_) return;
     auto const job = std::move(job_);
-    auto& ranks = *voice_;
+    auto& ranks = voice_;
     auto const failed = comm::attempt(ranks, [&] {
       if (ranks.rank() != 0) job->wait();
     });
@@ -111,7 +111,7 @@ class checkpoint_writer {
 
   std::string folder_;
   options o_;
-  std::unique_ptr<comm::communicator> voice_;  // the model may be gone when wait is called
+  comm::communicator voice_;  // the model may be gone when wait is called
   std::unique_ptr<io::checkpoint_job> job_;
 };
 
@@ -144,7 +144,7 @@ void checkpoint_writer::save_share(parallel::any_model<T, Space> const& m,
   std::string temporary = commit ? commit->begun.temporary : std::string();
   comm::share_text(ranks, temporary);
   if (o_.asynchronous) {
-    if (!voice_) voice_ = std::make_unique<comm::communicator>(ranks.duplicate());
+    if (!voice_) voice_ = ranks.duplicate();
     auto const failed = comm::attempt(ranks, [&] {
       job_ = std::make_unique<io::checkpoint_job>(layout, temporary, ranks.rank(), ranks.size(), std::move(data.parts),
                                                   std::move(data.bytes), std::move(commit));

@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include <pleat/base/as_span.hpp>
 #include <pleat/base/config.hpp>
 #include <pleat/base/error.hpp>
 #include <pleat/base/profile.hpp>
@@ -171,10 +172,10 @@ template <class T, class Space>
       copy_to_host(m.context(), y, host.data());
       outputs.resize(host.size());
       std::transform(host.begin(), host.end(), outputs.begin(), [](T v) { return pleat::detail::number(v); });
-      detail::add_squares(data, at, n, outputs, squares);
+      detail::add_squares(data, at, n, as_span(outputs), as_span(squares));
     });
     detail::share_found(m, squares);
-    return detail::of_squares(data, squares);
+    return detail::of_squares(data, as_span(squares));
   }
   detail::demand_labels(data);
   auto const classes = static_cast<std::size_t>(data.classes), positions = static_cast<std::size_t>(data.positions());

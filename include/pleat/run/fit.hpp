@@ -191,7 +191,7 @@ struct epoch_sum {
 
   void add(double mean, index_t n) noexcept { loss += mean * static_cast<double>(n), samples += n; }
   [[nodiscard]] double mean() const noexcept { return samples > 0 ? loss / static_cast<double>(samples) : 0; }
-  [[nodiscard]] std::map<std::string, std::string> words() const {
+  PLEAT_ONCE [[nodiscard]] inline std::map<std::string, std::string> words() const {
     return {{"fit.epoch_loss", as_text(loss)}, {"fit.epoch_samples", std::to_string(samples)}};
   }
   /// Those of a checkpoint; none if it is of an older version, or does not speak of exactly the epoch's first

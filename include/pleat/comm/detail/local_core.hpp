@@ -18,6 +18,7 @@
 #include <limits>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <thread>
 #include <utility>
@@ -209,8 +210,8 @@ class local_core_of : public local_operation, public std::enable_shared_from_thi
     {
       std::lock_guard lock(mutex_);
       if (!broken_) {
-        broken_ = std::make_unique<failure>(failure{"", "rank " + std::to_string(rank) + " ended early: " + reason,
-                                                    "Mend what that rank reports first", true});
+        broken_.emplace(failure{"", "rank " + std::to_string(rank) + " ended early: " + reason,
+                                "Mend what that rank reports first", true});
         ended_ = {rank, reason};
       }
       first = ended_;
@@ -371,7 +372,7 @@ class local_core_of : public local_operation, public std::enable_shared_from_thi
   std::vector<std::unique_ptr<collective>> all_;
   std::vector<collective*> free_;
   std::vector<std::vector<message*>> sends_, receives_;  // unmatched, by receiver
-  std::unique_ptr<failure> broken_;
+  std::optional<failure> broken_;
   std::pair<int, std::string> ended_;  // the first rank that was abandoned, and why
   std::vector<std::weak_ptr<local_core_of>> children_;
   std::shared_ptr<std::vector<char>> heard_;  // by origin; each rank writes and reads its own

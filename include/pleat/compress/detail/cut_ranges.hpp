@@ -14,6 +14,7 @@
 #include <utility>
 #include <vector>
 
+#include <pleat/base/as_span.hpp>
 #include <pleat/base/config.hpp>
 #include <pleat/codec/magnitude_histogram.hpp>
 #include <pleat/compress/observers.hpp>
@@ -33,8 +34,7 @@ struct cut_rows {
   index_t rows = 0, columns = 0, whole = 0;
 
   [[nodiscard]] std::span<float const> row(index_t r) const noexcept {
-    return std::span<float const>(magnitude).subspan(static_cast<std::size_t>(r * columns),
-                                                     static_cast<std::size_t>(columns));
+    return as_span(magnitude).subspan(static_cast<std::size_t>(r * columns), static_cast<std::size_t>(columns));
   }
   /// f(first, last) for blocks of so many rows: the counts of theirs that ranks sum at a time are some 130 kB at most,
   /// whatever the weight.

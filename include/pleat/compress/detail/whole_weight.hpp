@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <vector>
 
+#include <pleat/base/as_span.hpp>
 #include <pleat/codec/detail/part_of.hpp>
 #include <pleat/comm/communicator.hpp>
 #include <pleat/nn/parameter.hpp>
@@ -24,7 +25,7 @@ template <class V>
   std::vector<index_t> counts;
   for (int r = 0; r < w.parts; ++r) counts.push_back(w.box(r).size());
   std::vector<V> in_turn(static_cast<std::size_t>(w.whole().size())), whole(in_turn.size());
-  parts.all_gather_v(mine, in_turn, comm::parts{counts, {}});
+  parts.all_gather_v(mine, in_turn, comm::parts{as_span(counts), {}});
   std::size_t next = 0;
   for (int r = 0; r < w.parts; ++r)
     codec::detail::for_each_of_part(w.whole(), w.box(r),
