@@ -758,13 +758,12 @@ TEST_CASE("what one rank cannot load for a teacher that answers together, or has
       auto const r = static_cast<std::size_t>(c.rank());
       pleat::world w(std::move(c), 1);
       w.set_sink({});
+      w.comm.set_timeout(20);  // only where it hangs; of the models, too, that are made of it
       auto p = plan_of(l);
       p.bucket_bytes = 256, p.prefetch = 0;
       auto const large = par::build(network(), p, w, {.seed = 3});
       auto m = par::build(nn::sequential(nn::linear("a", 20, 6), nn::relu(), nn::linear("b", 6, 4)), plan_of(l), w,
                           {.seed = 8});
-      m.set_timeout(20);  // only where it hangs
-      w.comm.set_timeout(20);
       compress::teacher const whole(large);
       std::vector<index_t> const beyond(8, 99);
       compress::teacher const t({.name = "a model",
