@@ -2,6 +2,8 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include <pleat/run/checkpoint.hpp>
 
+#include <pleat/codec/masked.hpp>
+
 #include <chrono>
 #include <cstring>
 #include <functional>
