@@ -144,7 +144,7 @@ template <class F> struct encode_row_body {
   float const* x;
   byte_t* out;
   index_t columns;
-  PLEAT_INLINE void operator()(index_t r) const {
+  void operator()(index_t r) const {
     float const* from = x + r * columns;
     byte_t* to = out + r * (columns / F::block * F::bytes);
     for (index_t k = 0; k < columns; k += F::block, to += F::bytes) encode_block(F{}, from + k, to);

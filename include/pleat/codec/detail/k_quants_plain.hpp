@@ -14,14 +14,14 @@
 namespace pleat::codec::detail {
 
 /// The nearest code to v, ties to even, of 0 … most. What is cut first keeps a product from being contracted.
-PLEAT_INLINE std::uint32_t nearest_code(float v, float least, float most) {
+inline std::uint32_t nearest_code(float v, float least, float most) {
   v = v > least ? v : least;
   v = v < most ? v : most;
   return __builtin_bit_cast(std::uint32_t, v + 0x1.8p23f);
 }
 
 /// Zero for what a half cannot hold by far, so that nothing overflows that is divided by it.
-PLEAT_INLINE float at_least_some(float v) { return v < 1e-15f ? 0.0f : v; }
+inline float at_least_some(float v) { return v < 1e-15f ? 0.0f : v; }
 
 /// Eight scales (bytes of s) and minima (of m) of six bits each in the twelve bytes of q4_K, as store_scales_q4_k.
 inline void store_six_bits(std::uint64_t s, std::uint64_t m, byte_t* to) {
@@ -34,7 +34,7 @@ inline void store_six_bits(std::uint64_t s, std::uint64_t m, byte_t* to) {
 }
 
 /// A piece's step is (largest − min(least, 0))/15; codes are the nearest to what the stored scale and minimum say.
-PLEAT_INLINE void encode_plain(q4_k_format, float const* x, byte_t* b) {
+inline void encode_plain(q4_k_format, float const* x, byte_t* b) {
   float scales[8], minima[8];
   for (int p = 0; p < 8; ++p) {
     block_range const r = range32(x + 32 * p);
@@ -54,7 +54,7 @@ PLEAT_INLINE void encode_plain(q4_k_format, float const* x, byte_t* b) {
 }
 
 /// A piece's step is its largest magnitude/31.
-PLEAT_INLINE void encode_plain(q6_k_format, float const* x, byte_t* b) {
+inline void encode_plain(q6_k_format, float const* x, byte_t* b) {
   float scales[16];
   for (int p = 0; p < 16; ++p) {
     float m[8];
@@ -88,7 +88,7 @@ PLEAT_INLINE void encode_plain(q6_k_format, float const* x, byte_t* b) {
 template <class F> struct encode_plain_body {
   float const* x;
   byte_t* out;
-  PLEAT_INLINE void operator()(index_t r) const { encode_plain(F{}, x + r * F::block, out + r * F::bytes); }
+  void operator()(index_t r) const { encode_plain(F{}, x + r * F::block, out + r * F::bytes); }
 };
 
 }  // namespace pleat::codec::detail
