@@ -27,6 +27,12 @@ struct unsaved {
   static void decode(context<Space>& c, extents const& shape, storage<Space> const&, float* out) {
     compute::fill(c.space(), shape.size(), 1.0f, out);
   }
+  template <class Space>
+  static void apply(context<Space>&, extents const&, storage<Space> const&, index_t, float const*, float*,
+                    compute::epilogue<float> const&) {}
+  template <class Space>
+  static void apply_transposed(context<Space>&, extents const&, storage<Space> const&, index_t, float const*, float*,
+                               float const*) {}
   template <class Space> static index_t bytes(extents const&, storage<Space> const&) { return 0; }
 };
 using all =
