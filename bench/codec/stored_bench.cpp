@@ -141,7 +141,7 @@ template <class F> void register_form(std::string const& form, double zeros = 0,
       bench::repeat(state, [&] { F::bits::encode_into(w.shape, w.values, {}, w.storage.block.data()); });
       rate(state);
     })->Unit(benchmark::kMillisecond);
-  if constexpr (requires { typename F::bits::options{}.search; })
+  if constexpr (requires(typename F::bits::options o) { o.search; })
     benchmark::RegisterBenchmark((form + "/encode_into/no_search").c_str(), [=](benchmark::State& state) {
       weight<F> w(zeros, run);
       bench::repeat(state, [&] { F::bits::encode_into(w.shape, w.values, {.search = false}, w.storage.block.data()); });
