@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 # Builds and runs the benchmark programs, one per room, and merges what they say into build/bench.json (Google Benchmark's own
 # format). Products and networks in int8 run a second time as on a processor without AVX-512 (rows /isa:avx2). A room whose folder has a file `ranks` runs once per number in it, on that many MPI ranks. Where a Python has torch
-# (PLEAT_PEER_PYTHON, else python3), bench/peers/pytorch_*.py run in the same session and add their rows under peer/; where ggml's libraries
+# (PLEAT_PEER_PYTHON, else python3), bench/peers/pytorch_*.py run in the same run and add their rows under peer/; where ggml's libraries
 # are found (PLEAT_GGML_LIB, or the package llama_cpp), so does bench/peers/ggml_matvec.py.
 #   scripts/bench.sh [filter] [--no-peers] [further arguments of Google Benchmark]
 # The filter is a regular expression on names: 'gemm/f32', 'train_step/mlp'.

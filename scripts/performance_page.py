@@ -194,7 +194,7 @@ def natural(name):
 
 
 def ratio_of(name, who, ours, peers):
-    """Ours / the peer's. Where the benchmark itself compared interleaved pairs of calls (comm/ratio/...), its median."""
+    """Ours / the peer's. Where the benchmark itself compared by turns (comm/ratio/...), its median."""
     paired = ours.get(name.replace("comm/", "comm/ratio/", 1)) if who == "mpi" else None
     if paired and "ratio_median" in paired.counters:
         return paired.counters["ratio_median"]
@@ -350,7 +350,7 @@ def forms_section(bench):
     beside = [[form_title(form)] + [f"{math.floor(peers[n]['ggml'].time / ours[n].time * 100) / 100:.2f}" if n in ours and "ggml" in peers.get(n, {}) else "" for n in (f"stored/{form}/apply/{b}" for b in batches)]
               for form in forms]
     if any(any(row[1:]) for row in beside):
-        lines += ["ggml's time divided by ours in the same session, each quantizing x inside the timing; above 1 ours is faster:", ""]
+        lines += ["ggml's time divided by ours in the same run, each quantizing x inside the timing; above 1 ours is faster:", ""]
         lines += table(["form"] + [str(b) for b in batches], [row for row in beside if any(row[1:])])
     return "\n".join(lines[:-1] + [END_FORMS])
 
@@ -394,8 +394,8 @@ def page(bench):
            "<!-- Written by scripts/performance_page.py; do not edit. -->", "",
            "Written by `scripts/performance_page.py` from `build/bench.json`, which `scripts/bench.sh` made. To repeat both:", "",
            "```sh", "scripts/bench.sh && scripts/performance_page.py", "```", "",
-           "A ratio is our time divided by the peer's, in one session on one machine: below 1 we are faster. Rows in which we are slower say "
-           f"*{BEHIND}*. Ratios are rounded up, speed-ups down. Beside MPI the ratio is the median over interleaved pairs of calls.", ""]
+           "A ratio is our time divided by the peer's, in one run on one machine: below 1 we are faster. Rows in which we are slower say "
+           f"*{BEHIND}*. Ratios are rounded up, speed-ups down. Beside MPI the ratio is the median over rounds of four turns (ours, by hand, by hand, ours, or the other way round).", ""]
     out += machine_lines(bench.get("context", {})) + [""]
     if not ours:
         return "\n".join(out + ["There are no rows in the file.", ""])

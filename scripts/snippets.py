@@ -60,13 +60,24 @@ def first_sentence(header):
     return text.replace("|", r"\|").replace("<", "&lt;")
 
 
+def reached(root, header):
+    """What including a header brings along, of ours."""
+    found, left = set(), [header]
+    while left:
+        for name in re.findall(r"^#include <pleat/(\S+)>", left.pop().read_text(encoding="utf-8"), re.M):
+            if name not in found and (path := root / "include/pleat" / name).is_file():
+                found.add(name)
+                left.append(path)
+    return found
+
+
 def headers(root, room):
     folder = root / "include/pleat" / room
     found = sorted(folder.glob("*.hpp"))
     if not found:
         raise Defect(f"the room {room} has no headers")
     door = folder.with_suffix(".hpp")
-    inside = set(re.findall(r"^#include <pleat/(\S+)>", door.read_text(encoding="utf-8"), re.M)) if door.is_file() else None
+    inside = reached(root, door) if door.is_file() else None
     rows = ["| header | what it is |", "|---|---|"]
     for header in found:
         remark = "" if inside is None or f"{room}/{header.name}" in inside else " *By its own name.*"
