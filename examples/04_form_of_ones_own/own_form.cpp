@@ -8,7 +8,9 @@
 #include <pleat/codec/scalar_quantized.hpp>
 #include <pleat/pleat.hpp>
 
+#include <algorithm>
 #include <cmath>
+#include <cstdint>
 #include <cstdio>
 
 namespace pl = pleat;
@@ -67,7 +69,7 @@ int main(int argc, char** argv) {
     };
     double const before = say("floats", model), after = say("powers of two", small);
     if (after > before + 0.1)
-      throw pl::error{"own_form", "powers of two lost more than ten points", "Look at encode and apply"};
+      throw pl::error{"own_form", "powers of two lost more than ten points", "Look at encode and decode"};
     if (argc > 1) {
       pl::run::save(small, argv[1]);
       auto loaded = pl::parallel::build(network(), plan, world);

@@ -66,6 +66,14 @@ using right_quantized = codec::scalar_quantized<float, quantizer>;
 // expect: a form needs static 'encode
 #elif defined(WRONG_6)
 // expect: a form needs static 'bytes
+#elif defined(WRONG_10)
+// expect: a form needs static 'apply
+#elif defined(WRONG_11)
+// expect: a scalar quantizer needs 'using code
+#elif defined(WRONG_12)
+// expect: a scalar quantizer needs 'static code encode\(float\)'
+#elif defined(WRONG_13)
+// expect: a scalar quantizer needs 'static float decode\(code\)'
 #elif defined(WRONG_7)
 // expect: a transform may widen a set, not narrow it
 inline narrow wrong(wide const& w) { return narrow(w); }
@@ -76,12 +84,4 @@ inline constexpr int size = wrong::size;
 #elif defined(WRONG_9)
 // expect: this form is not a member of the weight's set
 inline int wrong() { return codec::forms<codec::dense<float>>::index_of<codec::masked<float>>(); }
-#elif defined(WRONG_10)
-// expect: a form needs static 'apply
-#elif defined(WRONG_11)
-// expect: a scalar quantizer needs 'using code
-#elif defined(WRONG_12)
-// expect: a scalar quantizer needs 'static code encode(float)'
-#elif defined(WRONG_13)
-// expect: a scalar quantizer needs 'static float decode(code)'
 #endif

@@ -15,7 +15,9 @@ struct plain_rule_base {
 };
 template <class T> struct plain_rule : plain_rule_base {
 #if !defined(WRONG_2)
-  PLEAT_INLINE void operator()(pleat::compute::update_element<T, 0>& e) const { e.value -= e.rate * e.gradient; }
+  PLEAT_INLINE void operator()(pleat::compute::update_element<T, 0>& e) const {
+    e.value = pleat::compute::fma(-e.rate, e.gradient, e.value);
+  }
 #endif
 };
 

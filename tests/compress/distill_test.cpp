@@ -750,7 +750,7 @@ TEST_CASE("what a teacher that all ask at once has to say to one rank, every ran
 TEST_CASE("what one rank cannot load for a teacher that answers together, or has not of its data, all hear") {
   namespace par = pleat::parallel;
   auto const train = data(32);
-  for (mesh const& l : {mesh{3, 1, 1, 3}, mesh{1, 1, 3, 0}, mesh{1, 1, 2, 3}}) {
+  for (mesh const& l : {mesh{3, 1, 1, 3}, mesh{1, 1, 3, 0}, mesh{1, 1, 2, 3}, mesh{1, 2, 2, 0}}) {
     CAPTURE(l.data, l.stages, l.state);
     auto const ranks = static_cast<std::size_t>(l.ranks());
     std::vector<std::string> said(ranks), of_data(ranks);

@@ -105,6 +105,27 @@ TEST_CASE("activations trained with are those that run: the stored network answe
   CHECK(input_scales(again) == scales);
   CHECK_THAT(said, ContainsSubstring("the inputs of 'fc1.weight', 'fc2.weight', 'fc3.weight' keep the scale that they "
                                      "were trained with"));
+  if (learns) {  // a step that is not taken leaves nothing to the next one
+    auto m = build(w) | compress::quantize_aware<int8>{.activations = seen, .inputs = rule};
+    auto const shares = [&] {
+      bool some = false;
+      m.net().for_each_parameter([&](auto const& p) {
+        if constexpr (requires { p.storage_of(codec::form_tag<codec::fake_quantized<float>>{}); })
+          for (auto const l : p.storage_of(codec::form_tag<codec::fake_quantized<float>>{}).input_shares.sum.limb)
+            some = some || l != 0;
+      });
+      return some;
+    };
+    pleat::run::batch_loader<float, Kokkos::DefaultExecutionSpace> loader(train);
+    std::vector<index_t> const some{0, 1, 2, 3};
+    m.zero_grad(4);
+    auto const batch = loader.load(m.context(), some);
+    auto [y, saved] = m.forward(batch.x);
+    m.backward(saved, m.cross_entropy(y, batch.labels).dy);
+    CHECK(shares());
+    m.zero_grad(4);
+    CHECK_FALSE(shares());
+  }
   auto const image = pleat::run::file_image(trained);
   auto copy = build(w) | compress::quantize_aware<int8>{};
   pleat::run::load(copy, pleat::io::safetensors_file(image, "memory"));

@@ -247,9 +247,11 @@ TEST_CASE("an optimizer of one's own that does as sgd does has its bits, with gr
   context<space> c{make_instance<space>(2)};
   using M = codec::forms<codec::masked<double>>;
   std::vector<double> reference;
+  nn::own_optimizer changed(own_momentum{.learning_rate = 3, .weight_decay = 1});
+  changed.learning_rate = 0.125, changed.weight_decay = 0.0625;
   for (nn::optimizer const& o :
        {nn::optimizer(nn::sgd{.learning_rate = 0.125, .momentum = 0.9, .weight_decay = 0.0625}),
-        nn::optimizer(own_momentum{.learning_rate = 0.125, .weight_decay = 0.0625})}) {
+        nn::optimizer(own_momentum{.learning_rate = 0.125, .weight_decay = 0.0625}), nn::optimizer(changed)}) {
     trained t(c, nn::sequential(nn::linear<M>("a", 7, 5), nn::batch_norm<double>("bn", 5), nn::linear<M>("b", 5, 3)));
     t.net.for_each_parameter([&](auto& p) {
       if constexpr (requires { p.prunable(); }) {

@@ -143,6 +143,10 @@ template <class T> struct fake_quantized {
       throw error{"codec::fake_quantized::set_learned_input",
                   "expected one scale of all inputs, found " + std::to_string(scale.size()),
                   "Give the one that learned_input had"};
+    if (double const v = scale.at(learned_steps::value, 0); !(v > 0 && std::isfinite(v)))
+      throw error{"codec::fake_quantized::set_learned_input",
+                  "the scale of inputs is " + std::to_string(v) + ", expected a positive number",
+                  "Give the one that learned_input had"};
     s.learned_input = std::move(scale);
     use_learned_input(s);
   }

@@ -88,6 +88,11 @@ template <class F> void on_root(communicator& ranks, F&& f) {
 struct broken_off : error {
   explicit broken_off(error const& e) : error(e) {}
 };
+/// A failure after all that other ranks wait for: `attempts` keeps it until ranks meet, also where it throws others at
+/// once.
+struct done_in_vain : error {
+  explicit done_in_vain(error const& e) : error(e) {}
+};
 /// f(), of which every failure breaks off what is done `together`.
 template <class F> decltype(auto) whole_or_broken_off(bool together, F&& f) {
   if (!together) return f();
@@ -115,6 +120,8 @@ class attempts {
       f();
     } catch (broken_off const&) {
       throw;
+    } catch (done_in_vain const&) {
+      if (!first_) first_ = std::current_exception();
     } catch (...) {
       if (at_once_) throw;
       if (!first_) first_ = std::current_exception();

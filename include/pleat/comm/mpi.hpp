@@ -48,7 +48,7 @@ class mpi : public detail::named_calls<mpi> {
   PLEAT_LAZY [[nodiscard]] static mpi duplicate(MPI_Comm of) { return duplicate(of, options{}); }
 
   /// The user's own communicator, as it is: not freed, error handler untouched, traffic shared with the user's. Once its
-  /// owner frees it, every call throws error.
+  /// owner frees it, every call but progress() throws error (in MPICH: as soon as nothing is under way on it).
   PLEAT_ONCE [[nodiscard]] inline static mpi borrow(MPI_Comm of, options o) {
     demand_running("comm::mpi::borrow", of);
     return mpi(std::make_shared<detail::mpi_core>(of, false, o.max_count));

@@ -36,7 +36,7 @@ enum class step_rule : std::uint8_t {
 
 /// What moves the scales by which the inputs of weights are rounded.
 enum class input_rule : std::uint8_t {
-  observed,  ///< nothing: each stays what the observer found before training began
+  observed,  ///< nothing new: each stays what the observer found, and one that is learned already goes on
   learned    ///< the gradient of each, as of the steps of weights (LSQ); the observer says where it begins
 };
 

@@ -279,6 +279,11 @@ inline top_scores cache_targets(teacher const& from, io::dataset const& data, co
                         std::to_string(samples.size()) + " samples of " + std::to_string(t.positions) + " positions",
                     "Let the teacher end in a layer that makes one score for each class at each position"};
       t.classes = static_cast<index_t>(said.scores.size() / rows);
+      if (data.windows && t.classes != data.classes)
+        throw error{"compress::cache_targets",
+                    "the teacher gives " + std::to_string(t.classes) + " scores for each position, the text has " +
+                        std::to_string(data.classes) + " tokens",
+                    "Let the teacher end in a layer that makes one score for each token at each position"};
       t.k = top_k == 0 ? t.classes : top_k;
       if (t.k > t.classes)
         throw error{"compress::cache_targets",

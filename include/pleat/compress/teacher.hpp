@@ -135,6 +135,14 @@ class teacher {
       return out;
     }
   }
+  /// \throws comm::done_in_vain
+  [[noreturn]] static void fail_in_vain(std::exception_ptr const& failed) {
+    try {
+      std::rethrow_exception(failed);
+    } catch (...) {
+      throw comm::done_in_vain(comm::detail::error_of_words(comm::detail::words_of_failure("compress::teacher")));
+    }
+  }
   /// \param by_all other ranks wait for this one's part of every layer, also where it has no samples, and where it
   /// cannot load them: then it answers zeros, and throws afterwards
   template <class Net>
@@ -161,7 +169,7 @@ class teacher {
     a = {{}, std::vector<std::vector<float>>(none ? q.taps.size() : 0)};
     if (none || failed) {
       if (by_all) (void)m.predict(std::move(x));
-      if (failed) std::rethrow_exception(failed);
+      if (failed) fail_in_vain(failed);
       return;
     }
     if (q.taps.empty()) {

@@ -104,9 +104,11 @@ template <class Store> struct int8_gemm_task {
     index_t const last_row = split_columns ? m : std::min(m, tiles * (t + 1) / tasks * 6);
     alignas(64) std::int32_t sums[int8_block_rows * sums_stride];
     std::int32_t row_sums[int8_block_rows];
-    // Widened rows stay in the second cache.
+    // Widened rows stay in the second cache; quads read rows as they are.
     index_t const height =
-        std::clamp<index_t>((index_t{1} << 18) / std::max<index_t>(k, 1) / 6 * 6, 6, int8_block_rows);
+        kernels.layout == int8_layout::quads
+            ? int8_block_rows
+            : std::clamp<index_t>((index_t{1} << 18) / std::max<index_t>(k, 1) / 6 * 6, 6, int8_block_rows);
     struct operand_scratch {};
     void* const memory =
         scratch<operand_scratch>(static_cast<std::size_t>(int8_operand_bytes(kernels.layout, height, k)));

@@ -86,6 +86,8 @@ template <class T, class Space> class any_weight : public parameter {
   [[nodiscard]] virtual codec::learned_steps const* input_step() const = 0;
   /// Puts it back, and what moves it. \throws error for a form that learns none
   virtual void set_input_step(codec::learned_steps step) = 0;
+  /// What that step's gradient has so far is forgotten: a step of training begins.
+  virtual void zero_input_gradient() = 0;
   /// The scale by which its form rounds its inputs; 0: they stay as they are.
   [[nodiscard]] virtual float input_scale() const = 0;
 

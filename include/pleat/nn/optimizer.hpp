@@ -56,7 +56,7 @@ void update_adam(Adam const& o, bool decoupled, update_piece<W, Space> const& p)
 }  // namespace detail
 
 /// Stochastic gradient descent; compute/optimizer.hpp has the formula.
-struct sgd {
+struct sgd final {  // final: one derived from it would be cut to it where a nn::optimizer is asked for
   double learning_rate = 0.01;
   double momentum = 0;
   bool nesterov = false;
@@ -87,7 +87,7 @@ struct sgd {
 };
 
 /// Kingma and Ba, arXiv:1412.6980; decay is added to the gradient.
-struct adam {
+struct adam final {
   double learning_rate = 1e-3;
   double beta1 = 0.9, beta2 = 0.999;
   double epsilon = 1e-8;
@@ -102,7 +102,7 @@ struct adam {
 };
 
 /// Loshchilov and Hutter, arXiv:1711.05101; decay acts on the parameter.
-struct adamw {
+struct adamw final {
   double learning_rate = 1e-3;
   double beta1 = 0.9, beta2 = 0.999;
   double epsilon = 1e-8;

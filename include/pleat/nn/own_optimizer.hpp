@@ -47,7 +47,7 @@ namespace detail {
 template <class O> [[nodiscard]] consteval bool says_buffers() {
   return requires {
     typename std::integral_constant<std::size_t, O::buffers.size()>;
-    { O::buffers[0] } -> std::convertible_to<std::string_view>;
+    requires std::same_as<typename std::remove_cvref_t<decltype(O::buffers)>::value_type, std::string_view>;
   };
 }
 template <class O> [[nodiscard]] consteval bool says_rule() {
@@ -56,17 +56,21 @@ template <class O> [[nodiscard]] consteval bool says_rule() {
     o.template rule<double>(s);
   };
 }
-template <class O> [[nodiscard]] consteval bool rule_takes_elements() {
+template <class O, class T>
+using rule_of = std::remove_cvref_t<decltype(std::declval<O const&>().template rule<T>(update_step{}))>;
+template <class O, class T> [[nodiscard]] consteval bool rule_takes_elements_of() {
   if constexpr (says_buffers<O>() && says_rule<O>())
-    return requires(O const& o, update_step s, compute::update_element<float, static_cast<int>(O::buffers.size())>& e) {
-      std::declval<std::remove_cvref_t<decltype(o.template rule<float>(s))> const&>()(e);
+    return requires(rule_of<O, T> const& rule, compute::update_element<T, static_cast<int>(O::buffers.size())>& e) {
+      rule(e);
     };
   else return false;
 }
+template <class O> [[nodiscard]] consteval bool rule_takes_elements() {
+  return rule_takes_elements_of<O, float>() && rule_takes_elements_of<O, double>();
+}
 template <class O> [[nodiscard]] consteval bool rule_is_plain() {
   if constexpr (says_rule<O>())
-    return std::is_trivially_copyable_v<
-        std::remove_cvref_t<decltype(std::declval<O const&>().template rule<float>(update_step{}))>>;
+    return std::is_trivially_copyable_v<rule_of<O, float>> && std::is_trivially_copyable_v<rule_of<O, double>>;
   else return false;
 }
 template <class O> [[nodiscard]] consteval bool says_rate() {
@@ -75,9 +79,7 @@ template <class O> [[nodiscard]] consteval bool says_rate() {
   };
 }
 template <class O> [[nodiscard]] consteval bool says_name() {
-  return requires {
-    { O::name } -> std::convertible_to<std::string_view>;
-  };
+  return requires { typename std::bool_constant<(std::string_view(O::name), true)>; };
 }
 template <class O> [[nodiscard]] consteval bool has_name_of_its_own() {
   if constexpr (says_name<O>()) {
@@ -164,8 +166,8 @@ class own_optimizer {
   void check() const { check_(self_.get()); }
   /// Moves a piece. \throws error for parameters elsewhere than on Kokkos' default space
   template <class W, class Space> void update(update_piece<W, Space> const& p) const {
-    if constexpr (std::same_as<Space, space> && std::same_as<W, float>) float_(self_.get(), p);
-    else if constexpr (std::same_as<Space, space> && std::same_as<W, double>) double_(self_.get(), p);
+    if constexpr (std::same_as<Space, space> && std::same_as<W, float>) float_(self_.get(), learning_rate, p);
+    else if constexpr (std::same_as<Space, space> && std::same_as<W, double>) double_(self_.get(), learning_rate, p);
     else
       throw error{"nn::optimizer_state",
                   "the optimizer '" + std::string(name) + "' is compiled for Kokkos' default space only",
@@ -175,19 +177,18 @@ class own_optimizer {
  private:
   using space = Kokkos::DefaultExecutionSpace;
 
-  template <class O, class W> static void run(void const* self, update_piece<W, space> const& p) {
+  template <class O, class W> static void run(void const* self, double rate, update_piece<W, space> const& p) {
     auto const& o = *static_cast<O const*>(self);
     compute::element_update<static_cast<int>(O::buffers.size())>(
         p.space, p.chunks.data(), static_cast<index_t>(p.chunks.size()), p.n,
-        o.template rule<W>(update_step{.number = p.step}), static_cast<W>(learning_rate_of(o) * p.rate_factor),
+        o.template rule<W>(update_step{.number = p.step}), static_cast<W>(rate * p.rate_factor),
         static_cast<W>(p.gradient_scale), p.value, p.gradient, p.state);
   }
-  template <class O> static double learning_rate_of(O const& o) { return static_cast<double>(o.learning_rate); }
 
   std::span<std::string_view const> buffers_;
   void (*check_)(void const*) = nullptr;
-  void (*float_)(void const*, update_piece<float, space> const&) = nullptr;
-  void (*double_)(void const*, update_piece<double, space> const&) = nullptr;
+  void (*float_)(void const*, double rate, update_piece<float, space> const&) = nullptr;
+  void (*double_)(void const*, double rate, update_piece<double, space> const&) = nullptr;
   std::shared_ptr<void const> self_;
 };
 

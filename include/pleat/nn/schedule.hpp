@@ -99,7 +99,8 @@ class schedule {
 
  private:
   template <class S> [[nodiscard]] static std::string name_of() {
-    if constexpr (requires { std::string(S::name); }) return std::string(S::name);
+    if constexpr (requires { typename std::bool_constant<(std::string_view(S::name), true)>; })
+      return std::string(S::name);
     else return "a schedule of one's own";
   }
   std::string name_ = constant::name;

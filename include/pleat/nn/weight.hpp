@@ -228,6 +228,11 @@ template <class Forms, class Space> class weight : public any_weight<typename Fo
       else return nullptr;
     });
   }
+  void zero_input_gradient() final {
+    visit([](auto, auto& s) {
+      if constexpr (requires { s.input_shares; }) s.input_shares = {};
+    });
+  }
   void set_input_step(codec::learned_steps step) final {
     visit([&](auto tag, auto& s) {
       [[maybe_unused]] auto const& w = *this;
@@ -405,7 +410,7 @@ template <class Forms, class Space> [[nodiscard]] bool rounds_inputs(weight<Form
 /// Whether products with w learn by which scale they round their inputs: from dx, which they need even if nobody else
 /// does.
 template <class Forms, class Space> [[nodiscard]] bool learns_inputs(weight<Forms, Space> const& w) {
-  return w.visit([](auto tag, auto const& s) {
+  return w.requires_grad && w.visit([](auto tag, auto const& s) {
     using F = typename decltype(tag)::type;
     if constexpr (detail::may_round_inputs<F, Space>) return F::learns_inputs(s);
     else return false;
@@ -421,7 +426,7 @@ void mask_cut_inputs(pass<Space> const& p, tensor<T, Space> const& x, tensor<T, 
     if constexpr (detail::may_round_inputs<F, Space>)
       if (F::rounds_inputs(s))
         F::mask_inputs(*p.where, s, dx.size(), static_cast<T const*>(x.data()), dx.data(),
-                       own || !p.tensor || p.tensor->rank() == 0);
+                       w.requires_grad && (own || !p.tensor || p.tensor->rank() == 0));
   });
 }
 

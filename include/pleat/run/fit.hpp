@@ -210,12 +210,19 @@ struct epoch_sum {
 };
 
 /// What steps do with gradients, as lines: by what, and how fast at the beginning, in the middle and at the end.
-PLEAT_ONCE [[nodiscard]] inline std::string words_of_steps(std::string_view optimizer, double rate,
-                                                           nn::schedule const& s, index_t total) {
-  std::string text = "the optimizer " + std::string(optimizer) + ", rate " + as_text(rate) + "\nthe schedule " +
-                     s.name() + ", factors";
+PLEAT_ONCE [[nodiscard]] inline std::string words_of_steps(fit_options const& o, index_t total) {
+  std::string text = std::visit(
+      [](auto const& by) {
+        return "the optimizer " + std::string(by.name) + ", rate " + as_text(by.learning_rate) + ", decay " +
+               as_text(by.weight_decay);
+      },
+      o.optimizer);
+  text += "\nthe schedule " + o.schedule.name() + ", factors";
   for (index_t const step : {index_t{0}, total / 2, total - 1})
-    if (total > 0) text += " " + as_text(nn::factor(s, step, total));
+    if (total > 0) text += " " + as_text(nn::factor(o.schedule, step, total));
+  for (auto const& g : o.groups)
+    text += "\nthe group " + g.pattern + ", rate times " + as_text(g.learning_rate_scale) +
+            (g.weight_decay ? ", decay " + as_text(*g.weight_decay) : "") + (g.frozen ? ", frozen" : "");
   return text;
 }
 
@@ -225,20 +232,22 @@ template <class T, class Space>
                                fit_options options) {
   using clock = std::chrono::steady_clock;
   demand_sense(options);
-  if (options.validation) {  // not only when the first epoch is over
-    options.validation->demand_whole();
-    demand_labels(*options.validation);
-  }
   bool const root = m.all_ranks().rank() == 0;
 
-  nn::optimizer_state<T, Space> optimizer(m.context(), m.arena(), options.optimizer, options.groups);
   io::sampler const sampler(size, m.plan().global_batch, {.seed = m.seed()});
   index_t const per_epoch = sampler.batches_per_epoch(), total = per_epoch * options.epochs;
   // Replicas would part if functions of one's own did not say the same everywhere.
   std::string steps;
+  std::optional<nn::optimizer_state<T, Space>> made;
   comm::all_or_none(m.all_ranks(), [&] {
-    steps = words_of_steps(optimizer.name(), optimizer.learning_rate(), options.schedule, total);
+    if (options.validation) {  // not only when the first epoch is over
+      options.validation->demand_whole();
+      demand_labels(*options.validation);
+    }
+    made.emplace(m.context(), m.arena(), options.optimizer, options.groups);
+    steps = words_of_steps(options, total);
   });
+  auto& optimizer = *made;
   parallel::agree_on_text(m.all_ranks(), steps, "run::fit", "what moves the parameters",
                           "Give every rank the same optimizer and schedule");
   progress_line line(root && options.progress);
@@ -369,7 +378,7 @@ template <class T, class Space>
 /// The same on a data set.
 template <class T, class Space>
 [[gnu::cold]] fit_report train(parallel::any_model<T, Space>& m, io::dataset const& data, fit_options options) {
-  data.demand_whole();
+  comm::all_or_none(m.all_ranks(), [&] { data.demand_whole(); });
   dataset_source<T, Space> source(m, data);
   return train(m, data.size, fit_source<tensor<T, Space>>(source), std::move(options));
 }

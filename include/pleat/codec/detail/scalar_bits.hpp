@@ -8,6 +8,7 @@
 #include <concepts>
 #include <span>
 #include <string_view>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -17,7 +18,8 @@
 namespace pleat::codec::detail {
 
 template <class Q>
-concept has_code = requires { dtype_of<typename Q::code>; };
+concept has_code =
+    requires { pleat::detail::dtype_of_impl<typename Q::code>::value; } && !std::is_same_v<typename Q::code, bool>;
 template <class Q>
 concept has_scalar_encode = requires(float w) {
   { Q::encode(w) } -> std::same_as<typename Q::code>;

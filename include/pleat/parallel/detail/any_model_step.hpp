@@ -16,6 +16,7 @@ template <class T, class Space> void any_model<T, Space>::zero_grad(index_t batc
   receive_gradients();
   share_ = &share_for(batch);
   micro_ = 0;
+  network_->for_each_parameter([](auto& w) { w.zero_input_gradient(); });
   if (!exchange_) {
     arena_->reserve_gradients(*network_, share_->slots(), plan::whole_gradients(plan_));
     exchange_ = std::make_unique<exchange_type>(*context_, *group_, *arena_, plan_, place_.hybrid, coding_,
