@@ -108,6 +108,9 @@ template <class F, class Space = Kokkos::DefaultExecutionSpace> constexpr void d
 template <class First, class... Rest> struct forms {
   static_assert((detail::has_value_type<First> && ... && detail::has_value_type<Rest>),
                 "pleat: a form needs 'using value_type = T': the type of the activations it multiplies with");
+  static_assert((detail::has_storage<First, Kokkos::DefaultExecutionSpace> && ... &&
+                 detail::has_storage<Rest, Kokkos::DefaultExecutionSpace>),
+                "pleat: a form needs 'template <class Space> struct storage': the encoded weight");
   using value_type = typename First::value_type;
   static_assert((std::is_same_v<value_type, typename Rest::value_type> && ...),
                 "pleat: the forms of one set multiply with one value_type");
