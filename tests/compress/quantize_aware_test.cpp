@@ -109,10 +109,11 @@ TEST_CASE("activations trained with are those that run: the stored network answe
     auto m = build(w) | compress::quantize_aware<int8>{.activations = seen, .inputs = rule};
     auto const shares = [&] {
       bool some = false;
-      m.net().for_each_parameter([&](auto const& p) {
-        if constexpr (requires { p.storage_of(codec::form_tag<codec::fake_quantized<float>>{}); })
-          for (auto const l : p.storage_of(codec::form_tag<codec::fake_quantized<float>>{}).input_shares.sum.limb)
-            some = some || l != 0;
+      pleat::nn::for_each_parameter(m.net(), [&](auto const& p) {
+        p.visit([&](auto, auto const& s) {
+          if constexpr (requires { s.input_shares; })
+            for (auto const l : s.input_shares.sum.limb) some = some || l != 0;
+        });
       });
       return some;
     };
