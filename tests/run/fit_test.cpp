@@ -456,7 +456,7 @@ TEST_CASE("functions of one's own that differ between ranks, or give no number, 
     });
     INFO(said);
     if (what == 0)
-      CHECK_THAT(said, ContainsSubstring("the optimizer own_momentum, rate 0.01 there, the optimizer adamw"));
+      CHECK_THAT(said, ContainsSubstring("the optimizer own_momentum, rate 0.01, decay 0 there, the optimizer adamw"));
     if (what == 1)
       CHECK_THAT(said, ContainsSubstring("factors 1 0.25 0.25 there, the schedule mine, factors 1 1 1 here"));
     if (what == 2) CHECK_THAT(said, ContainsSubstring("'mine' gives the factor nan for step"));
