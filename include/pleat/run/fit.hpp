@@ -236,6 +236,7 @@ template <class T, class Space>
 
   io::sampler const sampler(size, m.plan().global_batch, {.seed = m.seed()});
   index_t const per_epoch = sampler.batches_per_epoch(), total = per_epoch * options.epochs;
+  auto& memory = m.arena();  // waits for what still travels, which not every rank may come to below
   // Replicas would part if functions of one's own did not say the same everywhere.
   std::string steps;
   std::optional<nn::optimizer_state<T, Space>> made;
@@ -244,12 +245,12 @@ template <class T, class Space>
       options.validation->demand_whole();
       demand_labels(*options.validation);
     }
-    made.emplace(m.context(), m.arena(), options.optimizer, options.groups);
+    made.emplace(m.context(), memory, options.optimizer, options.groups);
     steps = words_of_steps(options, total);
   });
   auto& optimizer = *made;
   parallel::agree_on_text(m.all_ranks(), steps, "run::fit", "what moves the parameters",
-                          "Give every rank the same optimizer and schedule");
+                          "Give every rank the same optimizer, groups and schedule");
   progress_line line(root && options.progress);
   fit_report report;
   best_so_far<T> best;
