@@ -331,7 +331,8 @@ TEST_CASE(
   auto c = make_context();
   index_t const m = 6;
   auto const check = [&](auto layer, auto plain, extents const& in, bool relu_before) {
-    pleat::test::trained a(c, std::move(layer)), b(c, std::move(plain));
+    pleat::test::trained a(c, std::move(layer));  // of two types: clang takes no two in one declaration
+    pleat::test::trained b(c, std::move(plain));
     auto& w = const_cast<std::remove_cvref_t<decltype(a.net.weight())>&>(a.net.weight());
     auto& s = w.storage_of(codec::form_tag<fake>{});
     fake::set_steps(c, w.shape, std::vector<float>(static_cast<std::size_t>(w.shape[0]), 0.002f), s);
