@@ -57,8 +57,8 @@ struct runner : trained<net_type> {
   void renew() { optimizer = decltype(optimizer)(model.context(), model.arena(), nn::adamw{.learning_rate = 0.01}); }
   void encode(form_names const& wanted) {
     auto net = model.net();
-    for (auto const& [name, form] : wanted)
-      net.for_each_parameter([&](auto& w) {
+    for (auto const& want : wanted)
+      net.for_each_parameter([&, &name = want.first, &form = want.second](auto& w) {
         using all = typename std::remove_cvref_t<decltype(w)>::forms;
         if constexpr (all::template contains<codec::csr<float>>) {
           if (w.name != name) return;

@@ -642,8 +642,9 @@ TEST_CASE("training goes on from a checkpoint bit for bit, on another number of 
 
   // Ranks stop at different places of an epoch: each run ends by an exception from its listener.
   struct stop : std::exception {};
-  for (auto const& [ranks, until] :
-       {std::pair{3, index_t{11}}, {2, index_t{40}}, {1, index_t{47}}, {4, index_t{1000}}}) {
+  for (auto const& run : {std::pair{3, index_t{11}}, {2, index_t{40}}, {1, index_t{47}}, {4, index_t{1000}}}) {
+    int const ranks = run.first;
+    index_t const until = run.second;
     std::uint64_t got = 0;
     pl::run::fit_report report;
     std::string const said = sentence([&] {
