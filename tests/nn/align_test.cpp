@@ -120,4 +120,9 @@ TEST_CASE("a cut survives a reshape that keeps what lies before it, and no other
   CHECK_FALSE(pl::reshaped(channels, {3, 2, 4, 5}, {6, 20}).fits);
   CHECK(pl::reshaped({}, {3, 2}, {6}).fits);
   CHECK_FALSE(pl::reshaped(channels, {3, 2, 4, 5}, {120}).fits);
+  // one channel of several on this rank, images of one place, one sample: the channels are cut, on every rank
+  pl::axis_layout const few{{pl::spread::shard, 1}, 4};
+  CHECK(pl::reshaped(few, {3, 1, 1, 1}, {3, 1}).layout == few);
+  CHECK(pl::reshaped(few, {3, 1}, {3, 1, 1, 1}).layout == few);
+  CHECK(pl::reshaped(few, {1, 1, 5, 5}, {1, 25}).layout == pl::axis_layout{{pl::spread::shard, 1, 25}, 100});
 }

@@ -50,7 +50,9 @@ struct axis_layout {
 /// The layout of the same memory under another shape; `from` and `to` are this rank's extents.
 ///
 /// A cut survives if what lies before it keeps its size: [m, c, h, w] cut along c is [m, c·h·w] cut along its last
-/// dimension in units of h·w, and back. \returns false in `fits` otherwise
+/// dimension in units of h·w, and back. Where extents of one leave a choice, it stays at the dimension that it had: on a
+/// rank with one channel [m, 1, 1, 1] might be cut along any, and ranks with more channels know along which. \returns
+/// false in `fits` otherwise
 struct reshaped_layout {
   axis_layout layout;
   bool fits = true;
@@ -70,6 +72,7 @@ PLEAT_LAZY [[nodiscard]] constexpr reshaped_layout reshaped(axis_layout const& l
       next.where.dim = static_cast<std::int8_t>(i);
       next.where.unit = l.where.unit * inner / suffix;
       next.whole = l.whole * inner / suffix;
+      if (i == d) return {next, true};
       if (!best.fits || to[i] == from[d]) best = {next, true};
     }
     prefix *= to[i];
