@@ -8,6 +8,8 @@
 #include <pleat/compress/prune.hpp>
 #include <pleat/compress/quantize.hpp>
 #include <pleat/compute/instances.hpp>  // kernels compiled once, in pleat::kernels
+#include <pleat/nn/conv2d.hpp>
+#include <pleat/nn/flatten.hpp>
 #include <pleat/parallel/place.hpp>
 
 #include <catch2/catch_test_macros.hpp>
@@ -65,8 +67,7 @@ template <class Net> auto spoilt(par::model<Net> m) {
 
 /// A network of one layer, 20 → 4, whose rows are cut. Its sums are exact: every number is a multiple of a power of
 /// two, and the first steps are powers of two.
-auto one_layer(pleat::world& w, mesh const& l, bool rows_cut = true) {
-  auto net = nn::sequential(nn::linear("fc", 20, 4));
+template <class Net> auto one_layer(pleat::world& w, mesh const& l, bool rows_cut, Net net) {
   auto m = par::build(par::tensor_parallel(std::move(net), {rows_cut ? par::row("fc.*") : par::column("fc.*")}),
                       plan_of(l), w, {.seed = 3}) |
            compress::quantize_aware<int8>{};
@@ -79,6 +80,9 @@ auto one_layer(pleat::world& w, mesh const& l, bool rows_cut = true) {
   });
   m.values_changed();
   return m;
+}
+auto one_layer(pleat::world& w, mesh const& l, bool rows_cut = true) {
+  return one_layer(w, l, rows_cut, nn::sequential(nn::linear("fc", 20, 4)));
 }
 
 /// The weights' steps, [kinds, rows, of a row] of the whole, by name; what replicated parts have is checked.
@@ -202,11 +206,12 @@ TEST_CASE(
 TEST_CASE(
     "mesh: the gradient of the inputs' scale hears every element once, whether parts share inputs or have their own") {
   using fake = codec::fake_quantized<float>;
-  auto const train = data(16);
-  auto const gradient = [&](mesh const& l, bool rows_cut) {
+  auto train = data(16);
+  // a linear layer, or a convolution of five channels into one place of four
+  auto const gradient = [&](mesh const& l, bool rows_cut, auto const& net) {
     double g = 0;
     on(l, [&](pleat::world& w) {
-      auto m = one_layer(w, l, rows_cut);
+      auto m = one_layer(w, l, rows_cut, net);
       m.net().for_each_parameter([](auto& p) {
         if constexpr (std::remove_cvref_t<decltype(p)>::forms::template contains<fake>) {
           if (p.form_name() != fake::name) return;
@@ -233,37 +238,50 @@ TEST_CASE(
     });
     return g;
   };
-  double const whole = gradient({}, true);
-  // dx is a sum of 4 products, each at most 1/16·127·2^-9, in another order: 4 roundings of it; one of each share, of
-  // half of it at most, for 320 inputs
+  // dx is a sum of 4 products, each at most 1/16·127·2^-9, in another order, or shares are those of its addends: 4
+  // roundings of it; one of each share, of half of it at most, for 320 inputs
   double const bound = 320 * 0.5 * 4 / 16.0 * 127 * 0x1p-9 * 5 * 0x1p-24 / std::sqrt(20.0 * 127);
-  CHECK(std::abs(whole) > 1000 * bound);
-  CHECK(gradient({3, 1, 1, 0}, true) == whole);
-  for (int const parts : {2, 3, 4}) {
-    CAPTURE(parts);
-    CHECK(gradient({1, parts, 1, 0}, true) == whole);
-    CHECK(gradient({2, parts, 1, 3}, true) == whole);
-    CHECK(std::abs(gradient({1, parts, 1, 0}, false) - whole) <= bound);
-  }
+  auto const check = [&](auto const& net) {
+    double const whole = gradient({}, true, net);
+    CHECK(std::abs(whole) > 1000 * bound);
+    CHECK(gradient({3, 1, 1, 0}, true, net) == whole);
+    for (int const parts : {2, 3, 4}) {
+      CAPTURE(parts);
+      CHECK(gradient({1, parts, 1, 0}, true, net) == whole);
+      CHECK(gradient({2, parts, 1, 3}, true, net) == whole);
+      CHECK(std::abs(gradient({1, parts, 1, 0}, false, net) - whole) <= bound);
+    }
+  };
+  check(nn::sequential(nn::linear("fc", 20, 4)));
+  train.sample = {5, 2, 2};
+  check(nn::sequential(nn::conv2d("fc", 5, 4, 2), nn::flatten()));
 }
 
 // The layer behind it is whole everywhere, so that no sum is in another order.
 TEST_CASE("mesh: rows that are shared out train with the bits of the uncut layer, to the end") {
-  auto const train = data(64);
-  auto const trained = [&](pleat::world& w, mesh const& l) {
-    auto net = nn::sequential(nn::linear("fc", 20, 8), nn::relu(), nn::linear("last", 8, 4));
-    return par::build(par::tensor_parallel(std::move(net), {par::column("fc.*")}), plan_of(l), w, {.seed = 3}) |
-           (compress::quantize_aware<int8>{
-                .train = compress::fine_tune(train, quiet(4)),
-                .activations = compress::static_activations{.data = compress::calibration(train)},
-                .step_rate = 1e-2} |
-            compress::quantize<int8>{});
+  auto train = data(64);
+  auto const check = [&](auto const& net, par::placement_rule const& rule, compress::input_rule inputs) {
+    auto const trained = [&](pleat::world& w, mesh const& l) {
+      return par::build(par::tensor_parallel(net, {rule}), plan_of(l), w, {.seed = 3}) |
+             (compress::quantize_aware<int8>{
+                  .train = compress::fine_tune(train, quiet(4)),
+                  .activations = compress::static_activations{.data = compress::calibration(train)},
+                  .inputs = inputs,
+                  .step_rate = 1e-2} |
+              compress::quantize<int8>{});
+    };
+    auto const whole = file_over({}, [&](pleat::world& w) { return trained(w, {}); });
+    for (int const parts : {2, 3, 4}) {
+      CAPTURE(parts);
+      CHECK((file_over({1, parts, 1, 0}, [&](pleat::world& w) { return trained(w, {1, parts, 1, 0}); }) == whole));
+    }
   };
-  auto const whole = file_over({}, [&](pleat::world& w) { return trained(w, {}); });
-  for (int const parts : {2, 3, 4}) {
-    CAPTURE(parts);
-    CHECK((file_over({1, parts, 1, 0}, [&](pleat::world& w) { return trained(w, {1, parts, 1, 0}); }) == whole));
-  }
+  check(nn::sequential(nn::linear("fc", 20, 8), nn::relu(), nn::linear("last", 8, 4)), par::column("fc.*"),
+        compress::input_rule::observed);
+  // A group's inputs are all on one rank: the gradient of their scale is, too.
+  train.sample = {5, 2, 2};
+  check(nn::sequential(nn::conv2d("conv", 5, 10, 2, {.groups = 5}), nn::flatten(), nn::linear("last", 10, 4)),
+        par::column("conv.*", 2), compress::input_rule::learned);
 }
 
 TEST_CASE("mesh: rows that are cut train within the bound that the order of their sums gives") {

@@ -14,7 +14,9 @@
 #include <catch2/matchers/catch_matchers_exception.hpp>
 #include <catch2/matchers/catch_matchers_string.hpp>
 
-#include <compress/compress_support.hpp>
+#include <compress/mesh_support.hpp>
+#include <support/count_allocations.hpp>
+#include <support/count_views.hpp>
 #include <support/scratch_folder.hpp>
 
 #include <algorithm>
@@ -257,6 +259,91 @@ TEST_CASE("scales of inputs are learned: the loss falls though nothing else move
       for (double const l : losses) CHECK(std::abs(l - losses[0]) < 1e-6 * losses[0]);
     CHECK((input_scales(after) == input_scales(begun)) == (rule == compress::input_rule::observed));
     CHECK(values_of(after)[0].values == values_of(begun)[0].values);
+  }
+}
+
+TEST_CASE("scales of a training before are learned on without samples: each from where it is") {
+  auto w = alone();
+  auto const train = data(64);
+  compress::static_activations const seen{.data = compress::calibration(train)};
+  auto const observed =
+      build(w) | compress::quantize_aware<int8>{.train = compress::fine_tune(train, quiet(1)), .activations = seen};
+  compress::quantize_aware<int8> learn{.inputs = compress::input_rule::learned};
+  CHECK(input_scales(observed | learn) == input_scales(observed));
+  learn.train = compress::fine_tune(train, quiet(1));
+  auto const refined = observed | learn;
+  auto const on = refined | learn;
+  for (std::size_t i = 0; i < 3; ++i) {
+    CHECK(input_scales(refined)[i] != input_scales(observed)[i]);
+    CHECK(input_scales(on)[i] != input_scales(refined)[i]);
+  }
+  pleat::nn::for_each_parameter(on.net(), [&](auto const& p) {  // what is known of the past goes on, too
+    if (auto const* s = p.input_step()) CHECK(s->at(pleat::codec::learned_steps::moves, 0) == 8);
+  });
+  // some have a scale, some have not
+  std::string said;
+  auto const some = build(w) | compress::quantize_aware<int8>{.activations = seen, .ignore = {"fc2.*"}};
+  auto const mixed = some | compress::quantize_aware<int8>{.inputs = compress::input_rule::learned,
+                                                           .on_note = [&](std::string_view line) { said += line; }};
+  CHECK_THAT(said, ContainsSubstring("the inputs of 'fc2.weight' stay floats: they have no scale from a training"));
+  CHECK(input_scales(mixed) == std::vector<float>{input_scales(some)[0], 0, input_scales(some)[1]});
+}
+
+TEST_CASE("a steady state allocates nothing: steps of weights and scales of inputs are learned") {
+  auto const train = data(16);
+  for (mesh const& l : {mesh{1, 1}, {2, 1}, {1, 2}}) {
+    CAPTURE(l.data, l.tensor);
+    std::string found;
+    pleat::comm::run_local(l.ranks(), [&](pleat::comm::communicator c) {
+      pleat::world w(std::move(c), 1);
+      w.set_sink({});
+      auto m = build_on(w, l) | compress::quantize_aware<int8>{
+                                    .activations = compress::static_activations{.data = compress::calibration(train)},
+                                    .inputs = compress::input_rule::learned};
+      pleat::nn::optimizer_state<float, Kokkos::DefaultExecutionSpace> optimizer(m.context(), m.arena(),
+                                                                                 pleat::nn::sgd{});
+      compress::step_learner learner(1e-2);
+      auto const before_steps = input_scales(m);
+      pleat::run::batch_loader<float, Kokkos::DefaultExecutionSpace> loader(train);
+      m.zero_grad(16);
+      std::vector<index_t> mine;
+      for (auto const& micro : m.share().micro_batches())
+        for (index_t i = micro.rows.begin; i < micro.rows.end; ++i) mine.push_back(i);
+      auto const batch = loader.load(m.context(), mine);
+      auto const step = [&] {
+        m.zero_grad(16);
+        auto out = m.forward(batch.x);
+        m.backward(out.saved, m.cross_entropy(out.y, batch.labels).dy);
+        m.reduce();
+        learner(m);
+        m.step(optimizer);
+      };
+      auto const steps = [&] {
+        w.comm.barrier();
+        for (int i = 0; i < 4; ++i) step();
+        w.comm.barrier();
+      };
+      for (int i = 0; i < 3; ++i) step();
+      auto const before = m.context().pool().statistics().allocations,
+                 host_before = m.context().host_pool().statistics().allocations;
+      // one after the other: a tool that listens makes Kokkos put names together
+      if (w.comm.rank() == 0) {
+        // how much is under way at once depends on time: what steps take every time shows in each window
+        long heap = pleat_test::allocations_in(steps);
+        for (int i = 1; i < 4; ++i) heap = std::min(heap, pleat_test::allocations_in(steps));
+        if (heap) found += std::to_string(heap) + " times from the heap; ";
+        pleat_test::view_counter const views;
+        steps();
+        if (views.count() != 0) found += std::to_string(views.count()) + " Views; ";
+        if (input_scales(m) == before_steps) found += "no scale moved; ";
+      } else {
+        for (int i = 0; i < 5; ++i) steps();
+      }
+      if (w.comm.rank() == 0 && (m.context().pool().statistics().allocations != before ||
+                                 m.context().host_pool().statistics().allocations != host_before))
+        found += "blocks of the pools; ";
+    });
+    CHECK(found == "");
   }
 }
 

@@ -241,7 +241,7 @@ template <class T> struct fake_quantized {
   /// After s.learned has changed: products take the steps that it says, as a file would have them.
   template <class Space> static void use_learned(context<Space>& c, storage<Space>& s) {
     std::size_t const n = s.learned.size();
-    std::vector<float> steps(n);
+    pooled_array<float> const steps(c.host_pool(), n);
     for (std::size_t i = 0; i < n; ++i) {
       auto const f = static_cast<float>(s.learned.at(learned_steps::value, i));
       steps[i] = s.grid.half_steps ? static_cast<float>(half(f)) : f;
@@ -302,7 +302,7 @@ template <class T> struct fake_quantized {
     auto const out = tensor<double, Space>::allocate(c, {r.count()});
     compute::for_each_row(c.space(), r.count(), detail::largest_share_body{r, r.step(), out.data()},
                           8.0 * static_cast<double>(r.columns));
-    std::vector<double> host(static_cast<std::size_t>(r.count()));
+    pooled_array<double> const host(c.host_pool(), static_cast<std::size_t>(r.count()));
     copy_to_host(c, out, host.data());
     for (std::size_t k = 0; k < host.size(); ++k)
       most[static_cast<std::size_t>(r.step()) + k] = std::max(most[static_cast<std::size_t>(r.step()) + k], host[k]);
@@ -322,7 +322,7 @@ template <class T> struct fake_quantized {
     compute::for_each_row(c.space(), r.count(),
                           detail::share_sum_body{r, r.step(), factor.data(), gradient, out.data()},
                           8.0 * static_cast<double>(r.columns));
-    std::vector<std::int64_t> host(static_cast<std::size_t>(r.count()));
+    pooled_array<std::int64_t> const host(c.host_pool(), static_cast<std::size_t>(r.count()));
     copy_to_host(c, out, host.data());
     for (std::size_t k = 0; k < host.size(); ++k) sums[static_cast<std::size_t>(r.step()) + k] += host[k];
   }

@@ -11,6 +11,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <tuple>
 #include <type_traits>
 #include <utility>
 #include <vector>
@@ -99,16 +100,16 @@ class step_learner {
 
   template <class Net> void move_inputs(parallel::model<Net>& m) {
     using shares = codec::detail::input_shares;
-    std::vector<std::int64_t> numbers;
+    sums_.clear();
     for_each_trained(m, [&](auto&, auto& s, auto form) {
       if (!decltype(form)::learns_inputs(s)) return;
-      numbers.resize(numbers.size() + shares::width);
-      s.input_shares.put(numbers.data() + numbers.size() - shares::width);
+      sums_.resize(sums_.size() + shares::width);
+      s.input_shares.put(sums_.data() + sums_.size() - shares::width);
     });
-    if (numbers.empty()) return;
-    if (m.ranks().size() > 1) m.ranks().all_reduce(numbers);
-    if (m.parts().size() > 1) m.parts().all_reduce(numbers);
-    auto const* from = numbers.data();
+    if (sums_.empty()) return;
+    if (m.ranks().size() > 1) m.ranks().all_reduce(sums_);
+    if (m.parts().size() > 1) m.parts().all_reduce(sums_);
+    auto const* from = sums_.data();
     for_each_trained(m, [&](auto& w, auto& s, auto form) {
       using F = decltype(form);
       if (!F::learns_inputs(s)) return;
@@ -144,10 +145,11 @@ class step_learner {
   /// Over the ranks that have elements of a step: the shards of the optimizer's state, and, of a row that is cut, its
   /// parts.
   template <class Net, class T>
-  void bring_together(parallel::model<Net>& m, std::vector<T>& numbers, comm::reduction how) const {
+  void bring_together(parallel::model<Net>& m, std::vector<T>& numbers, comm::reduction how) {
     if (auto* const shards = m.state_shards(); shards && shards->size() > 1) shards->all_reduce(numbers, how);
     if (m.parts().size() == 1 || std::find(shared_.begin(), shared_.end(), char{1}) == shared_.end()) return;
-    std::vector<T> of_rows;
+    auto& of_rows = std::get<std::vector<T>>(of_rows_);
+    of_rows.clear();
     for (std::size_t i = 0; i < numbers.size(); ++i)
       if (shared_[i]) of_rows.push_back(numbers[i]);
     m.parts().all_reduce(of_rows, how);
@@ -168,10 +170,12 @@ class step_learner {
   }
 
   double rate_;
-  // per step of this rank's weights: the largest share, then what shares are counted in
+  // Kept, so that steps after the first allocate nothing. Per step of this rank's weights: the largest share, then
+  // what shares are counted in; the sums of the shares, then those of inputs.
   std::vector<double> largest_;
   std::vector<std::int64_t> sums_;
   std::vector<char> shared_;  // whether a step is that of a row whose parts are on several ranks
+  std::tuple<std::vector<double>, std::vector<std::int64_t>> of_rows_;  // what those bring together
 };
 
 /// Trains on with weights that multiply as codes of `Target`'s grid (form `fake_quantized`); `quantize<Target>` after
@@ -191,6 +195,9 @@ class step_learner {
 ///
 ///     quantize_aware<>{.train = …, .activations = static_activations{.data = calibration(train, 300)}} | quantize<>{}
 ///     quantize_aware<>{.train = …, .activations = static_activations{…}, .inputs = input_rule::learned} | quantize<>{}
+///
+/// A model that was trained so before keeps its scales where `.activations` is empty: learned ones go on with what they
+/// know of the past, and with `.inputs = input_rule::learned` observed ones are learned from where they are.
 ///
 /// What encodes such weights after it must store those codes: another form of quantize, gptq and factors would put
 /// others in their place, and are refused, by the compiler in a pipeline, else by the name of the weight.
@@ -213,7 +220,8 @@ template <class Target = codec::int8<float>> struct quantize_aware {
   std::optional<fine_tune> train{};
   step_rule steps = step_rule::learned;
   std::optional<static_activations> activations{};  ///< data for static activations; empty: they stay floats
-  input_rule inputs = input_rule::observed;         ///< whether their scales move while training goes on
+  /// whether their scales move while training goes on; those of a training before go on without .activations
+  input_rule inputs = input_rule::observed;
   double step_rate = 1e-3;  ///< largest relative change of a learned step per optimizer step, about
   /// when a weight's columns are no multiple of the grid's group; next is as ignore here
   compress::misfit misfit = misfit::refuse;
@@ -237,11 +245,6 @@ template <class Target = codec::int8<float>> struct quantize_aware {
       throw error{"compress::quantize_aware",
                   "step_rate is the relative change of a step, in (0, 0.5), found " + std::to_string(step_rate),
                   "Leave it at 1e-3: a thousandth of a step for every step of the optimizer"};
-    if (inputs == input_rule::learned && !activations)
-      throw error{"compress::quantize_aware",
-                  "the scales of inputs are to be learned, and inputs stay floats: .activations holds no data",
-                  "Say .activations = static_activations{.data = calibration(train, 300)}, where they begin, or leave "
-                  ".inputs as it is"};
     if (activations) {
       activations->check("compress::quantize_aware");
       if constexpr (!std::is_same_v<Target, codec::int8<float>>)
@@ -260,6 +263,7 @@ template <class Target = codec::int8<float>> struct quantize_aware {
             if (chosen.form_of(w.name) >= 0) f(w);
       });
     };
+    if (inputs == input_rule::learned && !activations) demand_scales(m, for_each_chosen);
     comm::all_or_none(m.all_ranks(), [&] { for_each_chosen([&](auto& w) { demand_usable(m, w); }); });
     comm::attempts taken;  // what one rank of a stage finds wrong, all of that stage do
     taken([&] { for_each_chosen([&](auto& w) { take_form(m, w); }); });
@@ -295,6 +299,36 @@ template <class Target = codec::int8<float>> struct quantize_aware {
     return numbers;
   }
 
+  /// Scales that are to be learned begin where an earlier training left them, for want of samples to find others in.
+  /// \throws error if no weight has one; those that have none among others that have are named
+  template <class Model, class Each> void demand_scales(Model const& m, Each const& for_each_chosen) const {
+    std::vector<std::int64_t> has;  // by weight, in the order of the network, which all stages know
+    std::vector<std::string> names;
+    for_each_chosen([&](auto& w) {
+      names.push_back(w.name);
+      has.push_back(w.absent ? 0 : w.visit([](auto tag, auto const& s) -> std::int64_t {
+        using form = codec::fake_quantized<typename std::remove_cvref_t<decltype(w)>::value_type>;
+        if constexpr (std::is_same_v<typename decltype(tag)::type, form>)
+          return form::rounds_inputs(s) && s.grid == codec::grid_of<Target>() ? 1 : 0;
+        else return 0;
+      }));
+    });
+    m.all_ranks().all_reduce(has, comm::reduction::max);
+    std::string without;
+    for (std::size_t i = 0; i < has.size(); ++i)
+      if (has[i] == 0) without += (without.empty() ? "'" : ", '") + names[i] + "'";
+    if (std::find(has.begin(), has.end(), 1) == has.end())
+      throw error{"compress::quantize_aware",
+                  "the scales of inputs are to be learned, and inputs stay floats: .activations holds no data, and no "
+                  "weight has a scale from a training before",
+                  "Say .activations = static_activations{.data = calibration(train, 300)}, where they begin, or leave "
+                  ".inputs as it is"};
+    if (!without.empty())
+      detail::say(m, on_note,
+                  "compress::quantize_aware: the inputs of " + without +
+                      " stay floats: they have no scale from a training before; .activations would find one");
+  }
+
   /// Not collective. \throws error that names the weight
   template <class Model, class W> void demand_usable(Model const& m, W const& w) const {
     if (w.absent) return;
@@ -322,8 +356,10 @@ template <class Target = codec::int8<float>> struct quantize_aware {
       if constexpr (std::is_same_v<F, codec::masked<T>>) fresh.bits = s.bits;
       if constexpr (std::is_same_v<F, form>) {
         fresh.bits = s.bits;
-        if (s.grid == grid && !activations)  // trained with before
+        if (s.grid == grid && !activations) {  // trained with before
           fresh.input_scale = s.input_scale, fresh.learned_input = s.learned_input;
+          if (inputs == input_rule::learned && !form::learns_inputs(fresh)) form::learn_inputs(fresh);
+        }
         if (steps == step_rule::learned && s.grid == grid && s.steps.size() > 0)
           fresh.steps = s.steps, fresh.learned = s.learned, again = true;
       }

@@ -7,10 +7,10 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <vector>
 
 #include <pleat/base/config.hpp>
 #include <pleat/base/context.hpp>
+#include <pleat/base/pooled_array.hpp>
 #include <pleat/codec/detail/exact_sum.hpp>
 #include <pleat/compute/for_each.hpp>
 #include <pleat/compute/math.hpp>
@@ -71,7 +71,7 @@ void add_input_shares(context<Space>& c, index_t n, float const* x, float const*
   auto const out = tensor<std::int64_t, Space>::allocate(c, {chunks, width});
   compute::for_each_row(c.space(), chunks, input_share_body{x, dx, step, n, out.data()},
                         12.0 * static_cast<double>(input_share_body::chunk));
-  std::vector<std::int64_t> host(static_cast<std::size_t>(chunks * width));
+  pooled_array<std::int64_t> const host(c.host_pool(), static_cast<std::size_t>(chunks * width));
   copy_to_host(c, out, host.data());
   for (std::size_t k = 0; k < host.size(); k += input_shares::width) to.add(host.data() + k);
   to.sum.carry();
