@@ -1152,11 +1152,14 @@ TEST_CASE("fit and evaluate over a pipeline give the bits of one rank") {
   };
   pl::world alone(pl::comm::communicator(pl::comm::self{}), 1);
   auto const reference = fitted(alone, "1f1b", 1, 1);
-  for (auto const& [schedule, ranks, pipeline, micro] :
-       {std::tuple{"1f1b", 2, 2, 3}, {"zb-h1", 4, 2, 4}, {"zb-v", 2, 2, 2}})
-    pl::comm::run_local(ranks, [&](pl::comm::communicator c) {
+  struct cut {
+    char const* schedule;
+    int ranks, pipeline, micro;
+  };
+  for (auto const& by : {cut{"1f1b", 2, 2, 3}, {"zb-h1", 4, 2, 4}, {"zb-v", 2, 2, 2}})
+    pl::comm::run_local(by.ranks, [&](pl::comm::communicator c) {
       pl::world w(std::move(c), 1);
-      auto const r = fitted(w, schedule, pipeline, micro);
+      auto const r = fitted(w, by.schedule, by.pipeline, by.micro);
       if (r.epoch_loss != reference.epoch_loss || r.validation_error != reference.validation_error)
         throw std::runtime_error("another result on rank " + std::to_string(w.rank()));
     });
