@@ -62,3 +62,33 @@ TEST_CASE("a schedule of one's own is any function of the step, and what is no n
     CHECK(nn::factor(wrong, 50, 100) == 0.5);
   }
 }
+
+TEST_CASE("settings that make no sense in a training of so many steps are refused with what to do instead") {
+  using Catch::Matchers::ContainsSubstring;
+  auto const check = [](nn::schedule const& s, index_t steps) { s.check(steps); };
+  CHECK_NOTHROW(check(nn::warm_up{.steps = 40}, 40));
+  CHECK_NOTHROW(check(nn::cosine{.warm_up_steps = 40}, 40));
+  CHECK_NOTHROW(check(nn::step_decay{.every = 1}, 40));
+  CHECK_NOTHROW(check(halves{}, 40));
+  CHECK_NOTHROW(check({}, 0));
+  CHECK_THROWS_WITH(check(nn::warm_up{.steps = 41}, 40),
+                    ContainsSubstring("nn::warm_up: the warm-up takes 41 steps, and the whole training has 40") &&
+                        ContainsSubstring("Take at most 40 steps of warm-up, or train for more epochs"));
+  CHECK_THROWS_WITH(check(nn::cosine{.warm_up_steps = 41}, 40), ContainsSubstring("nn::cosine: the warm-up takes 41"));
+  CHECK_THROWS_WITH(check(nn::cosine{.warm_up_steps = -1}, 40),
+                    ContainsSubstring("takes -1 steps, expected at least 0"));
+  CHECK_THROWS_WITH(check(nn::cosine{.minimum = -0.5}, 40), ContainsSubstring("minimum is -0.5"));
+  CHECK_THROWS_WITH(check(nn::step_decay{.every = 0}, 40),
+                    ContainsSubstring("nn::step_decay: every is 0, expected at least 1 step") &&
+                        ContainsSubstring("take nn::constant"));
+  CHECK_THROWS_WITH(check(nn::step_decay{.gamma = -0.1}, 40), ContainsSubstring("gamma is -0.1"));
+}
+
+TEST_CASE("what checkpoints remember of a schedule: its name and its settings") {
+  CHECK(nn::schedule(nn::step_decay{.every = 10, .gamma = 0.5}).settings(100) == "every 10, gamma 0.5");
+  CHECK(nn::schedule(nn::warm_up{.steps = 4}).settings(100) == "steps 4");
+  CHECK(nn::schedule(nn::cosine{.warm_up_steps = 5, .minimum = 0.1}).settings(100) ==
+        "warm_up_steps 5, minimum 0.1, over 100 steps");
+  CHECK(nn::schedule().settings(100).empty());
+  CHECK(nn::schedule(halves{}).settings(100).empty());
+}

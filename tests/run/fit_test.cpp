@@ -18,6 +18,7 @@
 #include <catch2/matchers/catch_matchers_string.hpp>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <filesystem>
 #include <fstream>
@@ -47,11 +48,32 @@ auto net() {
 
 using model = pl::parallel::model<decltype(net())>;
 
+pl::world one_rank() { return pl::world(pl::comm::communicator(pl::comm::self{}), 1); }
+/// f(world&) on each of the ranks, which are threads.
+template <class F> void on_ranks(int ranks, F const& f) {
+  pl::comm::run_local(ranks, [&](pl::comm::communicator c) {
+    pl::world w(std::move(c), 1);
+    f(w);
+  });
+}
+
 model build(pl::world& w, bool deterministic = true, index_t batch = 48, index_t micro = 1) {
   return pl::parallel::build(
       net(),
       pl::plan::search(net(), w, {.global_batch = batch, .deterministic = deterministic, .micro_batches = micro}), w,
       {.seed = 4});
+}
+/// Over the data axis, under a stage of sharded state.
+model build_at(index_t stage, pl::world& w, bool deterministic = true) {
+  auto p = pl::plan::search(net(), w, {.global_batch = 48, .deterministic = deterministic});
+  p.state_stage = stage;
+  return pl::parallel::build(net(), p, w, {.seed = 4});
+}
+/// NaN for the first number of a parameter that is whole on this rank.
+template <class Net> void spoil(pl::parallel::model<Net>& m, char const* parameter) {
+  float const nan = std::numeric_limits<float>::quiet_NaN();
+  auto const& e = m.arena().entries()[static_cast<std::size_t>(m.arena().find(parameter))];
+  pl::copy_from_host(m.context(), &nan, pl::tensor<float>::wrap(m.arena().values() + e.begin, {1}));
 }
 
 pl::run::fit_options quiet(index_t epochs) {
@@ -78,7 +100,7 @@ using folder = pleat_test::scratch_folder;
 TEST_CASE("fit learns the digits, and the model it leaves is the same on any number of ranks") {
   auto const data = test_digits();
   std::uint64_t reference = 0;
-  pl::world alone(pl::comm::communicator(pl::comm::self{}), 1);
+  auto alone = one_rank();
   {
     auto m = build(alone);
     auto options = quiet(6);
@@ -98,8 +120,7 @@ TEST_CASE("fit learns the digits, and the model it leaves is the same on any num
   }
   for (int ranks : {2, 3, 4})
     for (index_t micro : {1, 2})
-      pl::comm::run_local(ranks, [&](pl::comm::communicator c) {
-        pl::world w(std::move(c), 1);
+      on_ranks(ranks, [&](pl::world& w) {
         auto m = build(w, true, 48, micro);
         auto options = quiet(6);
         options.check_replicas_steps = 20;
@@ -128,7 +149,7 @@ pl::io::dataset numbers_of(pl::io::dataset d, bool regression) {
 TEST_CASE("fit meets targets by their mean square, and floats train as the bytes do") {
   auto const data = test_digits();
   auto const train = numbers_of(data.train, true), test = numbers_of(data.test, true);
-  pl::world alone(pl::comm::communicator(pl::comm::self{}), 1);
+  auto alone = one_rank();
   auto bytes = build(alone), floats = build(alone);
   (void)pl::run::fit(bytes, data.train, quiet(1));
   (void)pl::run::fit(floats, numbers_of(data.train, false), quiet(1));
@@ -169,8 +190,7 @@ TEST_CASE("fit meets targets by their mean square, and floats train as the bytes
 
   auto const reference = m.checksum();
   for (int ranks : {2, 3, 4})
-    pl::comm::run_local(ranks, [&](pl::comm::communicator c) {
-      pl::world w(std::move(c), 1);
+    on_ranks(ranks, [&](pl::world& w) {
       auto n = build(w);
       (void)pl::run::fit(n, train, options);
       if (n.checksum() != reference) throw std::runtime_error(std::to_string(w.size()) + " ranks gave other bits");
@@ -233,8 +253,7 @@ TEST_CASE("fit meets targets by their mean square, and floats train as the bytes
     int state_stage;
   };
   for (auto const& l : {laid{2, 1, 0}, laid{2, 2, 0}, laid{1, 3, 3}, laid{2, 2, 3}})
-    pl::comm::run_local(static_cast<int>(l.pipeline * l.data), [&](pl::comm::communicator c) {
-      pl::world w(std::move(c), 1);
+    on_ranks(static_cast<int>(l.pipeline * l.data), [&](pl::world& w) {
       pl::plan::plan p{.global_batch = 48, .data_ranks = l.data, .pipeline_ranks = l.pipeline, .deterministic = true};
       if (l.pipeline > 1) p.cuts = {2};
       p.state_stage = l.state_stage;
@@ -259,7 +278,7 @@ TEST_CASE("windows of a text train and are judged position by position, the same
     return pl::parallel::build(net, pl::plan::search(net, w, {.global_batch = 64, .deterministic = true}), w,
                                {.seed = 5, .input = pl::extents{64, 8}});
   };
-  pl::world alone(pl::comm::communicator(pl::comm::self{}), 1);
+  auto alone = one_rank();
   auto m = bigrams(alone);
   auto const options = quiet(4);
   auto const before = pl::run::evaluate(m, test);
@@ -303,8 +322,7 @@ TEST_CASE("windows of a text train and are judged position by position, the same
 
   auto const reference = m.checksum();
   for (int ranks : {2, 3})
-    pl::comm::run_local(ranks, [&](pl::comm::communicator c) {
-      pl::world w(std::move(c), 1);
+    on_ranks(ranks, [&](pl::world& w) {
       auto n = bigrams(w);
       (void)pl::run::fit(n, train, options);
       if (n.checksum() != reference) throw std::runtime_error(std::to_string(w.size()) + " ranks gave other bits");
@@ -315,7 +333,7 @@ TEST_CASE("windows of a text train and are judged position by position, the same
 
 TEST_CASE("checkpoints are the same files whichever way state is sharded, and training goes on under any other stage") {
   auto const data = test_digits();
-  pl::world alone(pl::comm::communicator(pl::comm::self{}), 1);
+  auto alone = one_rank();
   auto whole = build(alone);
   auto options = quiet(2);
   options.optimizer = pl::nn::adamw{};
@@ -343,11 +361,8 @@ TEST_CASE("checkpoints are the same files whichever way state is sharded, and tr
       std::uint64_t got = 0;
       double error = 1;
       try {
-        pl::comm::run_local(ranks, [&, stage = stage, until = until](pl::comm::communicator c) {
-          pl::world w(std::move(c), 1);
-          auto p = pl::plan::search(net(), w, {.global_batch = 48, .deterministic = true});
-          p.state_stage = stage;
-          auto m = pl::parallel::build(net(), p, w, {.seed = 4});
+        on_ranks(ranks, [&, stage = stage, until = until](pl::world& w) {
+          auto m = build_at(stage, w);
           auto o = options;
           o.checkpoint = f.path();
           o.checkpoint_steps = 7;
@@ -378,9 +393,25 @@ TEST_CASE("checkpoints are the same files whichever way state is sharded, and tr
   CHECK(complete.steps > 7);
 }
 
+namespace {
+/// Of the same name, and what it keeps is called otherwise.
+struct renamed_momentum : pl::test::own_momentum {
+  static constexpr std::array<std::string_view, 1> buffers{"speed"};
+};
+/// The checkpoints of a folder without a word of their state, as older ones were.
+void forget(std::string const& folder, std::string const& key) {
+  for (auto const& name : pl::io::detail::listed_checkpoints(folder)) {
+    auto const path = folder + "/" + name;
+    auto manifest = pl::io::detail::read_manifest(path);
+    REQUIRE(manifest.state.erase(key) == 1);
+    pl::io::write_file(path + "/manifest", std::string_view(manifest.to_string("test")));
+  }
+}
+}  // namespace
+
 TEST_CASE("an optimizer and a schedule of one's own train, are sharded and go on from checkpoints as pleat's do") {
   auto const data = test_digits();
-  pl::world alone(pl::comm::communicator(pl::comm::self{}), 1);
+  auto alone = one_rank();
   auto whole = build(alone), theirs = build(alone);
   auto options = quiet(2);
   options.groups = {{.pattern = "*", .max_rank = 1, .weight_decay = 0.0},
@@ -404,11 +435,8 @@ TEST_CASE("an optimizer and a schedule of one's own train, are sharded and go on
     for (auto const& [ranks, stage, until] : {std::tuple{2, first, index_t{7}}, {3, 3 - first, index_t{100000}}}) {
       std::uint64_t got = 0;
       try {
-        pl::comm::run_local(ranks, [&, stage = stage, until = until](pl::comm::communicator c) {
-          pl::world w(std::move(c), 1);
-          auto p = pl::plan::search(net(), w, {.global_batch = 48, .deterministic = true});
-          p.state_stage = stage;
-          auto m = pl::parallel::build(net(), p, w, {.seed = 4});
+        on_ranks(ranks, [&, stage = stage, until = until](pl::world& w) {
+          auto m = build_at(stage, w);
           auto o = options;
           o.on_event = [until = until](pl::run::event const& e) {
             if (e.what == pl::run::event::kind::checkpoint && e.step == until) throw stop{};
@@ -429,9 +457,30 @@ TEST_CASE("an optimizer and a schedule of one's own train, are sharded and go on
     CHECK_THAT(sentence([&] { (void)pl::run::fit(m, data.train, other); }),
                ContainsSubstring("the optimizer own_momentum, this run has sgd"));
     other = options;
+    other.optimizer = renamed_momentum{};
+    CHECK_THAT(
+        sentence([&] { (void)pl::run::fit(m, data.train, other); }),
+        ContainsSubstring("the optimizer's buffers velocity, this run has speed. Let the optimizer keep the same"));
+    forget(f.path(), "optimizer_buffers");  // an older one, which has no names
+    CHECK(pl::run::fit(m, data.train, other).remarks.empty());
+    other = options;
     other.schedule = {};
     CHECK(pl::run::fit(m, data.train, other).remarks ==
           std::vector<std::string>{"the schedule was 'own_cosine', and is 'constant' from here on"});
+    folder const again;
+    auto decayed = options;
+    decayed.checkpoint = again.path();
+    decayed.schedule = pl::nn::step_decay{.every = 10};
+    CHECK(pl::run::fit(m, data.train, decayed).remarks.size() == 1);  // there was no checkpoint
+    CHECK(pl::run::fit(m, data.train, decayed).remarks.empty());
+    other = decayed;
+    other.schedule = pl::nn::step_decay{.every = 20};
+    CHECK(pl::run::fit(m, data.train, other).remarks ==
+          std::vector<std::string>{"the schedule 'step_decay' had every 10, gamma 0.1, and has every 20, gamma 0.1 "
+                                   "from here on"});
+    other.schedule = pl::nn::warm_up{.steps = 1000};
+    CHECK_THAT(sentence([&] { (void)pl::run::fit(m, data.train, other); }),
+               ContainsSubstring("nn::warm_up: the warm-up takes 1000 steps, and the whole training has"));
   }
 }
 
@@ -439,8 +488,7 @@ TEST_CASE("functions of one's own that differ between ranks, or give no number, 
   auto const data = test_digits();
   for (int const what : {0, 1, 2}) {
     auto const said = sentence([&] {
-      pl::comm::run_local(2, [&](pl::comm::communicator c) {
-        pl::world w(std::move(c), 1);
+      on_ranks(2, [&](pl::world& w) {
         auto m = build(w);
         auto o = quiet(1);
         bool const odd = w.rank() == 1;
@@ -466,11 +514,8 @@ TEST_CASE("functions of one's own that differ between ranks, or give no number, 
 TEST_CASE("a loss that is not finite is explained on every rank where parameters are sharded") {
   auto const data = test_digits();
   std::string const said = sentence([&] {
-    pl::comm::run_local(2, [&](pl::comm::communicator c) {
-      pl::world w(std::move(c), 1);
-      auto p = pl::plan::search(net(), w, {.global_batch = 48});
-      p.state_stage = 3;
-      auto m = pl::parallel::build(net(), p, w, {.seed = 4});
+    on_ranks(2, [&](pl::world& w) {
+      auto m = build_at(3, w, false);
       auto values = m.host_values();
       auto const& e = m.arena().entries()[static_cast<std::size_t>(m.arena().find("fc2.bias"))];
       values[static_cast<std::size_t>(e.begin)] = std::numeric_limits<float>::quiet_NaN();
@@ -484,7 +529,7 @@ TEST_CASE("a loss that is not finite is explained on every rank where parameters
 
 TEST_CASE("evaluate counts every sample once, and its confusion matrix adds up") {
   auto const data = test_digits();
-  pl::world alone(pl::comm::communicator(pl::comm::self{}), 1);
+  auto alone = one_rank();
   auto m = build(alone);
   (void)pl::run::fit(m, data.train, quiet(2));
   auto const e = pl::run::evaluate(m, data.test);
@@ -497,8 +542,7 @@ TEST_CASE("evaluate counts every sample once, and its confusion matrix adds up")
   CHECK(diagonal == data.test.size - e.errors);
   CHECK((e.judged == e.samples && e.loss > 0 && e.loss < std::log(10.0)));
   for (int ranks : {2, 3})
-    pl::comm::run_local(ranks, [&](pl::comm::communicator c) {
-      pl::world w(std::move(c), 1);
+    on_ranks(ranks, [&](pl::world& w) {
       auto n = build(w);
       (void)pl::run::fit(n, data.train, quiet(2));
       for (index_t batch : {1, 7, 1000})
@@ -511,8 +555,7 @@ TEST_CASE("evaluate counts every sample once, and its confusion matrix adds up")
 TEST_CASE("serve gives every request the answer that evaluate counts, on any number of ranks") {
   auto const data = test_digits();
   for (int ranks : {1, 2, 3})
-    pl::comm::run_local(ranks, [&](pl::comm::communicator c) {
-      pl::world w(std::move(c), 1);
+    on_ranks(ranks, [&](pl::world& w) {
       auto m = build(w);
       (void)pl::run::fit(m, data.train, quiet(2));
       auto const s = pl::run::serve(m, data.test, {.batch = 50});
@@ -521,7 +564,7 @@ TEST_CASE("serve gives every request the answer that evaluate counts, on any num
       if (wrong != pl::run::evaluate(m, data.test).errors) throw std::runtime_error("serve and evaluate disagree");
       if (!(s.p50 > 0 && s.p50 <= s.p99 && s.throughput > 0)) throw std::runtime_error("no times");
     });
-  pl::world alone(pl::comm::communicator(pl::comm::self{}), 1);
+  auto alone = one_rank();
   auto const m = build(alone);
   CHECK(sentence([&] { (void)pl::run::serve(m, data.test, {.batch = 0}); }).find("a batch of 0 requests") !=
         std::string::npos);
@@ -570,8 +613,7 @@ TEST_CASE("a layer that refuses one sample on one rank is heard of on every rank
                       << ", state stage " << l.state_stage << (serve ? ", serve" : ""));
       std::mutex guard;
       std::vector<std::string> said;
-      pl::comm::run_local(static_cast<int>(l.pipeline * l.data), [&](pl::comm::communicator c) {
-        pl::world w(std::move(c), 1);
+      on_ranks(static_cast<int>(l.pipeline * l.data), [&](pl::world& w) {
         pl::plan::plan p{.global_batch = 48, .data_ranks = l.data, .pipeline_ranks = l.pipeline};
         p.cuts = l.cuts;
         p.state_stage = l.state_stage;
@@ -635,7 +677,7 @@ TEST_CASE("a walk over sharded parameters that one rank breaks off ends the job 
 TEST_CASE("training goes on from a checkpoint bit for bit, on another number of ranks") {
   auto const data = test_digits();
   folder const f;
-  pl::world alone(pl::comm::communicator(pl::comm::self{}), 1);
+  auto alone = one_rank();
   auto whole = build(alone);
   auto const complete = pl::run::fit(whole, data.train, quiet(3));
   index_t const per_epoch = (data.train.size + 47) / 48;
@@ -648,8 +690,7 @@ TEST_CASE("training goes on from a checkpoint bit for bit, on another number of 
     std::uint64_t got = 0;
     pl::run::fit_report report;
     std::string const said = sentence([&] {
-      pl::comm::run_local(ranks, [&](pl::comm::communicator c) {
-        pl::world w(std::move(c), 1);
+      on_ranks(ranks, [&](pl::world& w) {
         auto m = build(w);
         auto options = quiet(3);
         options.checkpoint = f.path();
@@ -677,7 +718,7 @@ TEST_CASE("training goes on from a checkpoint bit for bit, on another number of 
 
 TEST_CASE("an epoch's loss is the mean over its samples, of a short last batch too") {
   auto const data = test_digits();
-  pl::world alone(pl::comm::communicator(pl::comm::self{}), 1);
+  auto alone = one_rank();
   auto m = build(alone);
   REQUIRE(data.train.size % 48 != 0);
   double sum = 0;
@@ -697,7 +738,7 @@ TEST_CASE("an epoch's loss is the mean over its samples, of a short last batch t
 TEST_CASE("the last step has a checkpoint, however many steps lie between them") {
   auto const data = test_digits();
   folder const f;
-  pl::world alone(pl::comm::communicator(pl::comm::self{}), 1);
+  auto alone = one_rank();
   auto const batch = (data.train.size + 6) / 7;
   auto options = quiet(1);
   options.checkpoint = f.path();
@@ -721,7 +762,7 @@ TEST_CASE("the last step has a checkpoint, however many steps lie between them")
 
 TEST_CASE("options without sense are refused before the first step") {
   auto const data = test_digits();
-  pl::world alone(pl::comm::communicator(pl::comm::self{}), 1);
+  auto alone = one_rank();
   auto m = build(alone);
   for (double const bad : {-1.0, std::numeric_limits<double>::quiet_NaN()}) {
     auto options = quiet(1);
@@ -746,7 +787,7 @@ TEST_CASE("options without sense are refused before the first step") {
 TEST_CASE("where training did not go on from what was asked for, that is said without a progress line, too") {
   auto const data = test_digits();
   folder const f;
-  pl::world alone(pl::comm::communicator(pl::comm::self{}), 1);
+  auto alone = one_rank();
   std::vector<std::string> heard;
   alone.set_sink([&](std::string_view line) { heard.emplace_back(line); });
   auto const trained = [&](pl::index_t epochs) {
@@ -784,7 +825,7 @@ TEST_CASE("where training did not go on from what was asked for, that is said wi
 
 TEST_CASE("a second fit begins with an optimizer that remembers nothing of the first") {
   auto const data = test_digits();
-  pl::world alone(pl::comm::communicator(pl::comm::self{}), 1);
+  auto alone = one_rank();
   for (int const stage : {0, 2}) {
     auto const make = [&] {
       pl::plan::plan p{.global_batch = 48};
@@ -816,7 +857,7 @@ TEST_CASE("a second fit begins with an optimizer that remembers nothing of the f
 TEST_CASE("a checkpoint of another seed, network, batch or optimizer is refused with both values") {
   auto const data = test_digits();
   folder const f;
-  pl::world alone(pl::comm::communicator(pl::comm::self{}), 1);
+  auto alone = one_rank();
   auto options = quiet(1);
   options.checkpoint = f.path();
   {
@@ -846,7 +887,7 @@ TEST_CASE("a checkpoint of other data is refused on every rank; one that does no
   folder const f;
   auto options = quiet(1);
   options.checkpoint = f / "c";
-  pl::world alone(pl::comm::communicator(pl::comm::self{}), 1);
+  auto alone = one_rank();
   {
     auto m = build(alone);
     (void)pl::run::fit(m, data.train, options);
@@ -859,8 +900,7 @@ TEST_CASE("a checkpoint of other data is refused on every rank; one that does no
   auto const resumed_with = [&](pl::io::dataset const& d) {
     std::mutex guard;
     std::vector<std::string> said;
-    pl::comm::run_local(3, [&](pl::comm::communicator c) {
-      pl::world w(std::move(c), 1);
+    on_ranks(3, [&](pl::world& w) {
       auto m = build(w);
       auto const mine = sentence([&] { (void)pl::run::fit(m, d, options); });
       std::lock_guard const lock(guard);
@@ -893,8 +933,7 @@ TEST_CASE("a folder for checkpoints that cannot be is refused before the first s
   for (auto const& bad : {f / "file", f / "file/c"}) {
     std::mutex guard;
     std::vector<std::string> said;
-    pl::comm::run_local(2, [&](pl::comm::communicator c) {
-      pl::world w(std::move(c), 1);
+    on_ranks(2, [&](pl::world& w) {
       auto m = build(w);
       auto options = quiet(1);
       options.checkpoint = bad;
@@ -907,7 +946,7 @@ TEST_CASE("a folder for checkpoints that cannot be is refused before the first s
     CHECK(said[0] == said[1]);
     CHECK_THAT(said[0], ContainsSubstring("'" + bad + "'") && ContainsSubstring(" after 0"));
   }
-  pl::world alone(pl::comm::communicator(pl::comm::self{}), 1);
+  auto alone = one_rank();
   auto m = build(alone);
   auto options = quiet(0);
   options.checkpoint = f / "made/of/folders";
@@ -919,13 +958,10 @@ TEST_CASE("a loss that is not finite names step, rank and layer, on every rank")
   auto const data = test_digits();
   for (int ranks : {1, 3}) {
     std::string const said = sentence([&] {
-      pl::comm::run_local(ranks, [&](pl::comm::communicator c) {
-        pl::world w(std::move(c), 1);
+      on_ranks(ranks, [&](pl::world& w) {
         auto m = build(w, false);
         if (w.rank() == w.size() - 1) {
-          float const nan = std::numeric_limits<float>::quiet_NaN();
-          auto const& e = m.arena().entries()[static_cast<std::size_t>(m.arena().find("fc2.bias"))];
-          pl::copy_from_host(m.context(), &nan, pl::tensor<float>::wrap(m.arena().values() + e.begin, {1}));
+          spoil(m, "fc2.bias");
         }
         (void)pl::run::fit(m, data.train, quiet(1));
       });
@@ -941,18 +977,14 @@ TEST_CASE("a loss that is not finite is explained where ranks wait for each othe
   auto const data = test_digits();
   auto const explained = [&](auto const& network, pl::plan::plan const& p, int bad_rank, char const* parameter) {
     return sentence([&] {
-      pl::comm::run_local(
-          static_cast<int>(p.data_ranks * p.tensor_ranks * p.pipeline_ranks), [&](pl::comm::communicator c) {
-            pl::world w(std::move(c), 1);
-            auto m = pl::parallel::build(network, p, w, {.seed = 4});
-            m.set_timeout(20);  // only where it hangs
-            if (w.rank() == bad_rank) {
-              float const nan = std::numeric_limits<float>::quiet_NaN();
-              auto const& e = m.arena().entries()[static_cast<std::size_t>(m.arena().find(parameter))];
-              pl::copy_from_host(m.context(), &nan, pl::tensor<float>::wrap(m.arena().values() + e.begin, {1}));
-            }
-            (void)pl::run::fit(m, data.train, quiet(1));
-          });
+      on_ranks(static_cast<int>(p.data_ranks * p.tensor_ranks * p.pipeline_ranks), [&](pl::world& w) {
+        auto m = pl::parallel::build(network, p, w, {.seed = 4});
+        m.set_timeout(20);  // only where it hangs
+        if (w.rank() == bad_rank) {
+          spoil(m, parameter);
+        }
+        (void)pl::run::fit(m, data.train, quiet(1));
+      });
     });
   };
   auto const cut = pl::parallel::tensor_parallel(net(), {pl::parallel::column("fc1.*"), pl::parallel::row("fc2.*")});
@@ -988,8 +1020,7 @@ TEST_CASE("a loss that is not finite is explained whichever micro-batch it came 
   for (auto const& p : {pl::plan::plan{.global_batch = 48, .micro_batches = 4},
                         pl::plan::plan{.global_batch = 48, .data_ranks = 2, .micro_batches = 4}, piped}) {
     auto const said = sentence([&] {
-      pl::comm::run_local(static_cast<int>(p.ranks()), [&](pl::comm::communicator c) {
-        pl::world w(std::move(c), 1);
+      on_ranks(static_cast<int>(p.ranks()), [&](pl::world& w) {
         auto m = pl::parallel::build(net(), p, w, {.seed = 4});
         m.set_timeout(20);  // only where it hangs
         auto values = m.host_values();
@@ -1014,13 +1045,9 @@ TEST_CASE(
                                        pl::nn::linear("fc2", 32, 32), pl::nn::relu(), pl::nn::linear("fc3", 32, 10));
   pl::plan::plan const p{.global_batch = 48, .pipeline_ranks = 2, .cuts = {4}};
   auto const said = sentence([&] {
-    pl::comm::run_local(2, [&](pl::comm::communicator c) {
-      pl::world w(std::move(c), 1);
+    on_ranks(2, [&](pl::world& w) {
       auto m = pl::parallel::build(deep, p, w, {.seed = 4});
-      float const nan = std::numeric_limits<float>::quiet_NaN();
-      auto const& e =
-          m.arena().entries()[static_cast<std::size_t>(m.arena().find(w.rank() == 0 ? "fc2.bias" : "fc3.bias"))];
-      pl::copy_from_host(m.context(), &nan, pl::tensor<float>::wrap(m.arena().values() + e.begin, {1}));
+      spoil(m, w.rank() == 0 ? "fc2.bias" : "fc3.bias");
       (void)pl::run::fit(m, data.train, quiet(1));
     });
   });
@@ -1030,7 +1057,7 @@ TEST_CASE(
 TEST_CASE("labels outside the classes are refused with sample and label") {
   auto data = test_digits();
   data.train.labels[100] = 10;
-  pl::world alone(pl::comm::communicator(pl::comm::self{}), 1);
+  auto alone = one_rank();
   auto m = build(alone);
   auto const said = sentence([&] { (void)pl::run::fit(m, data.train, quiet(1)); });
   CHECK(said.find("is 10, but there are 10 classes") != std::string::npos);
@@ -1044,7 +1071,7 @@ TEST_CASE("labels outside the classes are refused with sample and label") {
 
 TEST_CASE("a network that does not take the data's samples says so with both extents") {
   auto const data = test_digits();
-  pl::world alone(pl::comm::communicator(pl::comm::self{}), 1);
+  auto alone = one_rank();
   auto m = pl::parallel::build(pl::nn::sequential(pl::nn::flatten(), pl::nn::linear("fc1", 784, 10)),
                                {.global_batch = 48}, alone);
   auto const said = sentence([&] { (void)pl::run::fit(m, data.train, quiet(1)); });
@@ -1058,8 +1085,7 @@ TEST_CASE("more ranks than samples train and agree") {
   data.train.size = 3;
   data.train.labels.resize(3);
   data.train.pixels.resize(3 * 64);
-  pl::comm::run_local(5, [&](pl::comm::communicator c) {
-    pl::world w(std::move(c), 1);
+  on_ranks(5, [&](pl::world& w) {
     auto m = build(w, w.size() % 2 == 0, 48);
     (void)pl::run::fit(m, data.train, quiet(4));
     m.demand_equal_replicas();
@@ -1068,7 +1094,7 @@ TEST_CASE("more ranks than samples train and agree") {
 
 TEST_CASE("the best model of all epochs is kept on request") {
   auto const data = test_digits();
-  pl::world alone(pl::comm::communicator(pl::comm::self{}), 1);
+  auto alone = one_rank();
   auto m = build(alone);
   auto options = quiet(5);
   options.optimizer = pl::nn::adamw{.learning_rate = 0.05};  // jumps about
@@ -1090,8 +1116,7 @@ TEST_CASE("the best model so far, and how it judged, go on with a checkpoint und
     p.deterministic = true;
     std::pair<std::uint64_t, double> got{};
     std::string const said = sentence([&] {
-      pl::comm::run_local(static_cast<int>(p.ranks()), [&](pl::comm::communicator c) {
-        pl::world w(std::move(c), 1);
+      on_ranks(static_cast<int>(p.ranks()), [&](pl::world& w) {
         auto m = pl::parallel::build(net(), p, w, {.seed = 4});
         auto options = quiet(epochs);
         options.optimizer = pl::nn::sgd{.learning_rate = 0.1};
@@ -1150,15 +1175,14 @@ TEST_CASE("fit and evaluate over a pipeline give the bits of one rank") {
     options.check_replicas_steps = 10;
     return pl::run::fit(m, data.train, options);
   };
-  pl::world alone(pl::comm::communicator(pl::comm::self{}), 1);
+  auto alone = one_rank();
   auto const reference = fitted(alone, "1f1b", 1, 1);
   struct cut {
     char const* schedule;
     int ranks, pipeline, micro;
   };
   for (auto const& by : {cut{"1f1b", 2, 2, 3}, {"zb-h1", 4, 2, 4}, {"zb-v", 2, 2, 2}})
-    pl::comm::run_local(by.ranks, [&](pl::comm::communicator c) {
-      pl::world w(std::move(c), 1);
+    on_ranks(by.ranks, [&](pl::world& w) {
       auto const r = fitted(w, by.schedule, by.pipeline, by.micro);
       if (r.epoch_loss != reference.epoch_loss || r.validation_error != reference.validation_error)
         throw std::runtime_error("another result on rank " + std::to_string(w.rank()));
@@ -1171,8 +1195,7 @@ TEST_CASE("a checkpoint saved under one layout goes on under any other with the 
   using laid = std::tuple<char const*, int, index_t, index_t>;  // schedule, ranks, pipeline ranks, micro-batches
   auto const fitted = [&](laid const& l, std::string const& path, index_t epochs, bool resume) {
     pl::run::fit_report r;
-    pl::comm::run_local(std::get<1>(l), [&](pl::comm::communicator c) {
-      pl::world w(std::move(c), 1);
+    on_ranks(std::get<1>(l), [&](pl::world& w) {
       pl::plan::plan p;
       p.global_batch = 48;
       p.deterministic = true;

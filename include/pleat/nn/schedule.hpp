@@ -3,13 +3,19 @@
 /// \file
 /// Learning-rate schedules: a factor on the optimizer's rate as a function of the step alone, shipped or one's own.
 /// Needs no Kokkos.
+///
+/// Beside its function a schedule may have `void check(index_t steps) const`, which throws where its settings make no
+/// sense in a training of so many steps, and `std::string settings(index_t steps) const`, what checkpoints remember
+/// beside its name.
 #pragma once
 
 #include <algorithm>
+#include <charconv>
 #include <cmath>
 #include <concepts>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <type_traits>
 #include <utility>
 
@@ -18,6 +24,26 @@
 #include <pleat/tensor/extents.hpp>
 
 namespace pleat::nn {
+
+namespace detail {
+
+/// A setting in few digits: "0.1".
+PLEAT_ONCE [[nodiscard]] inline std::string setting_text(double x) {
+  char text[32];
+  return {text, std::to_chars(text, text + sizeof text, x).ptr};
+}
+PLEAT_ONCE inline void check_warm_up(char const* call, index_t warm_up, index_t steps) {
+  if (warm_up < 0)
+    throw error{call, "the warm-up takes " + std::to_string(warm_up) + " steps, expected at least 0",
+                "Say 0 for a training without one"};
+  if (warm_up > steps)
+    throw error{call,
+                "the warm-up takes " + std::to_string(warm_up) + " steps, and the whole training has " +
+                    std::to_string(steps) + ": the optimizer's rate would never be reached",
+                "Take at most " + std::to_string(steps) + " steps of warm-up, or train for more epochs"};
+}
+
+}  // namespace detail
 
 /// The rate as it is.
 struct constant {
@@ -33,6 +59,17 @@ struct step_decay {
   [[nodiscard]] double operator()(index_t step, index_t) const {
     return std::pow(gamma, static_cast<double>(step / std::max<index_t>(1, every)));
   }
+  PLEAT_ONCE inline void check(index_t) const {
+    if (every < 1)
+      throw error{"nn::step_decay", "every is " + std::to_string(every) + ", expected at least 1 step",
+                  "Say after how many steps the rate is multiplied by gamma, or take nn::constant"};
+    if (!(gamma >= 0 && std::isfinite(gamma)))
+      throw error{"nn::step_decay", "gamma is " + detail::setting_text(gamma) + ", expected a number of at least 0",
+                  "Say .gamma = 0.1: a tenth of the rate after every so many steps"};
+  }
+  PLEAT_ONCE [[nodiscard]] inline std::string settings(index_t) const {
+    return "every " + std::to_string(every) + ", gamma " + detail::setting_text(gamma);
+  }
 };
 
 /// (step + 1) / steps during the first `steps` steps, then 1.
@@ -42,6 +79,8 @@ struct warm_up {
   [[nodiscard]] double operator()(index_t step, index_t) const noexcept {
     return step + 1 >= steps ? 1.0 : static_cast<double>(step + 1) / static_cast<double>(steps);
   }
+  PLEAT_ONCE inline void check(index_t total) const { detail::check_warm_up("nn::warm_up", steps, total); }
+  PLEAT_ONCE [[nodiscard]] inline std::string settings(index_t) const { return "steps " + std::to_string(steps); }
 };
 
 /// A linear warm-up, then half a cosine from 1 down to `minimum` at the last step (Loshchilov and Hutter,
@@ -59,6 +98,17 @@ struct cosine {
                          : 1.0;
     return minimum + (1 - minimum) * 0.5 * (1 + std::cos(3.14159265358979323846 * t));
   }
+  PLEAT_ONCE inline void check(index_t total) const {
+    detail::check_warm_up("nn::cosine", warm_up_steps, total);
+    if (!(minimum >= 0 && std::isfinite(minimum)))
+      throw error{"nn::cosine", "minimum is " + detail::setting_text(minimum) + ", expected a number of at least 0",
+                  "Say .minimum = 0.1: the last step has a tenth of the rate"};
+  }
+  /// The half wave is as long as the training.
+  PLEAT_ONCE [[nodiscard]] inline std::string settings(index_t total) const {
+    return "warm_up_steps " + std::to_string(warm_up_steps) + ", minimum " + detail::setting_text(minimum) + ", over " +
+           std::to_string(total) + " steps";
+  }
 };
 
 /// Says in words what a schedule lacks (law 1).
@@ -73,7 +123,8 @@ template <class S> constexpr void demand_schedule() {
 ///     .schedule = nn::cosine{.warm_up_steps = 100}
 ///     .schedule = {"halves", [](index_t step, index_t steps) { return step < steps / 2 ? 1.0 : 0.5; }}
 ///
-/// A type of one's own may have `static constexpr char const* name`, which is then what checkpoints remember.
+/// A type of one's own may have `static constexpr char const* name`, which is then what checkpoints remember; and
+/// `settings` and `check`, which they remember too and fit asks before the first step.
 class schedule {
  public:
   /// nn::constant
@@ -88,10 +139,24 @@ class schedule {
       call_ = [](void const* self, index_t step, index_t steps) -> double {
         return (*static_cast<S const*>(self))(step, steps);
       };
+      if constexpr (requires(S const& mine, index_t n) { mine.check(n); })
+        check_ = [](void const* self, index_t steps) { static_cast<S const*>(self)->check(steps); };
+      if constexpr (requires(S const& mine, index_t n) { std::string(mine.settings(n)); })
+        settings_ = [](void const* self, index_t steps) {
+          return std::string(static_cast<S const*>(self)->settings(steps));
+        };
     }
   }
 
   [[nodiscard]] std::string const& name() const noexcept { return name_; }
+  /// What it says of its settings; empty if it says nothing.
+  [[nodiscard]] std::string settings(index_t steps) const {
+    return settings_ ? settings_(self_.get(), steps) : std::string();
+  }
+  /// \throws error for settings that make no sense in a training of so many steps
+  void check(index_t steps) const {
+    if (check_) check_(self_.get(), steps);
+  }
   /// As the function says, unchecked.
   [[nodiscard]] double operator()(index_t step, index_t steps) const {
     return call_ ? call_(self_.get(), step, steps) : 1;
@@ -106,6 +171,8 @@ class schedule {
   std::string name_ = constant::name;
   std::shared_ptr<void const> self_;
   double (*call_)(void const*, index_t, index_t) = nullptr;
+  void (*check_)(void const*, index_t) = nullptr;
+  std::string (*settings_)(void const*, index_t) = nullptr;
 };
 
 /// The factor for step `step` (from 0) of `total`. \throws error if the function gives no number of at least 0

@@ -36,6 +36,13 @@ inline constexpr char const *parameters_group = "parameters", *masters_group = "
 PLEAT_ONCE [[nodiscard]] inline std::string optimizer_group(int buffer) {
   return "optimizer-" + std::to_string(buffer + 1);
 }
+/// What those groups hold, in their order: "first_moment, second_moment".
+template <class T, class Space>
+[[nodiscard]] std::string words_of_buffers(nn::optimizer_state<T, Space> const& optimizer) {
+  std::string words;
+  for (int i = 0; i < optimizer.buffers(); ++i) words += (i > 0 ? ", " : "") + std::string(optimizer.buffer_name(i));
+  return words;
+}
 
 /// Everything with a place in the files: tied parameters are stored once, encoded forms keep their numbers themselves.
 PLEAT_ONCE [[nodiscard]] inline bool is_stored(nn::parameter const& w) { return w.in_arena && w.tied_to.empty(); }

@@ -78,6 +78,12 @@ template <class T, class Space>
   auto const saved = plan::plan::parse(c.value("plan"), false);
   demand("seed", c.value("seed"), as_text(m.seed()), "Start with the same --seed");
   demand("the optimizer", c.value("optimizer"), std::string(optimizer.name()), "Go on with the same optimizer");
+  // older ones do not say
+  if (auto const there = c.manifest.state.find("optimizer_buffers"); there != c.manifest.state.end())
+    demand("the optimizer's buffers", there->second.empty() ? "(none)" : there->second,
+           optimizer.buffers() == 0 ? "(none)" : words_of_buffers(optimizer),
+           "Let the optimizer keep the same numbers, in the same order and under the same names, or start without "
+           "resuming");
   demand("precision =", std::string(plan::name_of(saved.precision)), std::string(plan::name_of(m.plan().precision)),
          "Use precision = " + std::string(plan::name_of(saved.precision)));
   demand("a global batch of", std::to_string(saved.global_batch), std::to_string(m.plan().global_batch),

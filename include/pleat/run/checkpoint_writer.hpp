@@ -171,6 +171,7 @@ std::map<std::string, std::string> checkpoint_writer::state_of(parallel::any_mod
                                            {"steps", detail::as_text(m.steps())},
                                            {"cursor", std::to_string(step)},
                                            {"optimizer", std::string(optimizer.name())},
+                                           {"optimizer_buffers", detail::words_of_buffers(optimizer)},
                                            {"optimizer_steps", detail::as_text(optimizer.steps())},
                                            {"plan", m.plan().to_string()}};
   if (auto const* s = extras.scale ? extras.scale : m.scaling()) {

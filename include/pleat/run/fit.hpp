@@ -218,6 +218,7 @@ PLEAT_ONCE [[nodiscard]] inline std::string words_of_steps(fit_options const& o,
       },
       o.optimizer);
   text += "\nthe schedule " + o.schedule.name() + ", factors";
+  if (total > 0) o.schedule.check(total);
   for (index_t const step : {index_t{0}, total / 2, total - 1})
     if (total > 0) text += " " + as_text(nn::factor(o.schedule, step, total));
   for (auto const& g : o.groups)
@@ -278,6 +279,10 @@ template <class T, class Space>
       if (!at->remark.empty()) remark(at->remark);
       if (auto const by = at->more.find("fit.schedule"); by != at->more.end() && by->second != options.schedule.name())
         remark("the schedule was '" + by->second + "', and is '" + options.schedule.name() + "' from here on");
+      else if (auto const was = at->more.find("fit.schedule_settings");
+               was != at->more.end() && was->second != options.schedule.settings(total))
+        remark("the schedule '" + options.schedule.name() + "' had " + was->second + ", and has " +
+               options.schedule.settings(total) + " from here on");
       line.line("resumed at step " + std::to_string(step) + " from '" + options.checkpoint + "'");
     } else {
       remark("no checkpoint in '" + options.checkpoint + "': training begins at step 0");
@@ -287,6 +292,7 @@ template <class T, class Space>
   auto const save = [&](index_t done) {
     auto more = losses.words();
     more["fit.schedule"] = options.schedule.name();
+    if (auto words = options.schedule.settings(total); !words.empty()) more["fit.schedule_settings"] = std::move(words);
     writer.save(m, optimizer, done, {.more = std::move(more), .data = data}, &best);
     if (options.on_event) options.on_event({event::kind::checkpoint, done / per_epoch, done, 0, 1, {}});
   };
