@@ -139,8 +139,12 @@ template <class Space> class pool_handle {
     if (block_) ++block_->uses;
   }
   pool_handle(pool_handle&& o) noexcept : block_(std::exchange(o.block_, nullptr)) {}
-  pool_handle& operator=(pool_handle o) noexcept {
-    std::swap(block_, o.block_);
+  // By reference, and what was held is given back before it returns: in a template, clang 16 forgets to destroy the
+  // operand of `handle = {}`.
+  pool_handle& operator=(pool_handle const& o) noexcept { return *this = pool_handle(o); }
+  pool_handle& operator=(pool_handle&& o) noexcept {
+    pool_handle taken(std::move(o));
+    std::swap(block_, taken.block_);
     return *this;
   }
   ~pool_handle() {
