@@ -4,10 +4,8 @@
 /// The shape of a 2-D convolution. Needs no Kokkos.
 #pragma once
 
-#include <string>
-
 #include <pleat/base/config.hpp>
-#include <pleat/base/error.hpp>
+#include <pleat/compute/detail/demand_extent.hpp>
 #include <pleat/tensor/extents.hpp>
 
 namespace pleat::compute {
@@ -52,9 +50,7 @@ struct conv2d_shape {
     constexpr char const *one = "Set it to 1 or more", *zero = "Set it to 0 or more",
                          *divide = "Choose channels that groups divides, or leave groups at 1",
                          *fit = "Choose a smaller kernel or dilation, larger images or more padding";
-    auto const demand = [call](bool good, char const* what, index_t found, char const* remedy) {
-      if (!good) throw error{call, std::string(what) + "; found " + std::to_string(found), remedy};
-    };
+    detail::demand_extent const demand{call};
     demand(batch >= 0, "batch must not be negative", batch, zero);
     demand(in_channels > 0, "in_channels must be positive", in_channels, one);
     demand(out_channels > 0, "out_channels must be positive", out_channels, one);
@@ -69,15 +65,8 @@ struct conv2d_shape {
     demand(padding_h >= 0 && padding_w >= 0, "padding must not be negative",
            padding_h < padding_w ? padding_h : padding_w, zero);
     demand(height > 0 && width > 0, "image extents must be positive", height < width ? height : width, one);
-    auto const demand_room = [call](index_t span, index_t room, char const* what) {
-      if (span > room)
-        throw error{call,
-                    std::string(what) + " than the padded image; found " + std::to_string(span) + " pixels of " +
-                        std::to_string(room),
-                    fit};
-    };
-    demand_room(dilation_h * (kernel_h - 1) + 1, height + 2 * padding_h, "the kernel is taller");
-    demand_room(dilation_w * (kernel_w - 1) + 1, width + 2 * padding_w, "the kernel is wider");
+    demand.room(dilation_h * (kernel_h - 1) + 1, height + 2 * padding_h, "the kernel is taller", fit);
+    demand.room(dilation_w * (kernel_w - 1) + 1, width + 2 * padding_w, "the kernel is wider", fit);
   }
 };
 

@@ -6,10 +6,9 @@
 
 #include <cstdint>
 #include <limits>
-#include <string>
 
 #include <pleat/base/config.hpp>
-#include <pleat/base/error.hpp>
+#include <pleat/compute/detail/demand_extent.hpp>
 #include <pleat/tensor/extents.hpp>
 
 namespace pleat::compute {
@@ -32,9 +31,7 @@ struct pool2d_shape {
   PLEAT_LAZY void check(char const* call) const {
     constexpr char const *one = "Set it to 1 or more", *zero = "Set it to 0 or more",
                          *fit = "Choose a smaller window or larger images, and pad by half of the window at most";
-    auto const demand = [call](bool good, char const* what, index_t found, char const* remedy) {
-      if (!good) throw error{call, std::string(what) + "; found " + std::to_string(found), remedy};
-    };
+    detail::demand_extent const demand{call};
     demand(batch >= 0, "batch must not be negative", batch, zero);
     demand(channels > 0, "channels must be positive", channels, one);
     demand(height > 0 && width > 0, "image extents must be positive", height < width ? height : width, one);
@@ -47,15 +44,8 @@ struct pool2d_shape {
            padding_h < padding_w ? padding_h : padding_w, zero);
     demand(2 * padding_h <= kernel_h, "padding_h must be at most half of kernel_h", padding_h, fit);
     demand(2 * padding_w <= kernel_w, "padding_w must be at most half of kernel_w", padding_w, fit);
-    auto const demand_room = [call](index_t span, index_t room, char const* what) {
-      if (span > room)
-        throw error{call,
-                    std::string(what) + " than the padded image; found " + std::to_string(span) + " pixels of " +
-                        std::to_string(room),
-                    fit};
-    };
-    demand_room(kernel_h, height + 2 * padding_h, "the window is taller");
-    demand_room(kernel_w, width + 2 * padding_w, "the window is wider");
+    demand.room(kernel_h, height + 2 * padding_h, "the window is taller", fit);
+    demand.room(kernel_w, width + 2 * padding_w, "the window is wider", fit);
   }
 };
 
