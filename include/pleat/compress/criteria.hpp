@@ -123,8 +123,8 @@ template <class C> class score_sums {
 /// loss if the weight were zero (Molchanov et al., "Importance estimation for neural network pruning", CVPR 2019). The
 /// model does not move. The same bits on any number of ranks in deterministic mode.
 struct taylor {
-  static constexpr char const* what = "taylor";
-  static constexpr bool takes_shards = true;
+  static constexpr char const* what = "taylor";  ///< its name in reports and errors
+  static constexpr bool takes_shards = true;     ///< runs where parameters are in pieces (state_stage = 3)
   static constexpr bool scores_are_squares = true;
   io::dataset const* data = nullptr;  ///< what a loss is taken of; must live until the transform has run
   index_t subset_size = 512;
@@ -146,9 +146,9 @@ struct taylor {
 /// −Σ weight × gradient over the steps of a fine-tuning: what moves away from zero stays, whatever its size (Sanh et
 /// al., "Movement pruning", arXiv:2005.07683). The model is trained by it.
 struct movement {
-  static constexpr bool trains = true;
-  static constexpr char const* what = "movement";
-  static constexpr bool takes_shards = true;
+  static constexpr bool trains = true;             ///< looks at gradients: runs steps of training
+  static constexpr char const* what = "movement";  ///< its name in reports and errors
+  static constexpr bool takes_shards = true;       ///< runs where parameters are in pieces (state_stage = 3)
   std::optional<compress::fine_tune> training{};
 
   template <class Net, class C> void prepare(parallel::model<Net>& m, std::vector<C>& weights) const {
@@ -164,8 +164,8 @@ struct movement {
 /// pruning approach for large language models", arXiv:2306.11695). No labels, no training: one forward pass.
 /// The same bits on any number of data ranks; over the tensor axis activations are sums in another order.
 struct wanda {
-  static constexpr char const* what = "wanda";
-  static constexpr bool takes_shards = true;
+  static constexpr char const* what = "wanda";  ///< its name in reports and errors
+  static constexpr bool takes_shards = true;    ///< runs where parameters are in pieces (state_stage = 3)
   static constexpr scope usual_scope = scope::row;
   calibration samples{};
 
@@ -202,8 +202,9 @@ struct wanda {
 /// fairly: prune_by<compress::normalised<compress::taylor>>{.criterion = {.of = {.data = &data.train}}}. A weight whose
 /// scores are all zero stays so.
 template <class Criterion> struct normalised {
-  static constexpr char const* what = Criterion::what;
-  static constexpr bool trains = detail::trains<Criterion>;
+  static constexpr char const* what = Criterion::what;       ///< its name in reports and errors
+  static constexpr bool trains = detail::trains<Criterion>;  ///< looks at gradients: runs steps of training
+  /// runs where parameters are in pieces (state_stage = 3)
   static constexpr bool takes_shards = detail::takes_shards<Criterion>;
   Criterion of{};
 

@@ -293,9 +293,9 @@ template <class Net> class lesson {
 class distill {
  public:
   using fusable_transform = void;
-  static constexpr bool takes_parts = true;
-  static constexpr bool takes_shards = true;
-  static constexpr char const* what = "distill";
+  static constexpr bool takes_parts = true;       ///< runs where weights are cut over the tensor axis
+  static constexpr bool takes_shards = true;      ///< runs where parameters are in pieces (state_stage = 3)
+  static constexpr char const* what = "distill";  ///< its name in reports and errors
 
   /// \throws error for an empty list of teachers, a temperature that is not positive and finite, weights outside their
   /// range

@@ -42,10 +42,10 @@ PLEAT_LAZY [[nodiscard]] constexpr bool begins_anew(error_kind k) noexcept {
 
 /// One weight after one stage. Norms are those of differences of decoded weights, over all ranks.
 struct weight_error {
-  std::string weight;  ///< the parameter's name
-  std::string form;    ///< that it has now; empty: it is gone
-  error_kind kind = error_kind::exact;
-  codec::error_norms predicted{};  ///< of this stage: what the form promised, if `kind` is bounded
+  std::string weight;                   ///< the parameter's name
+  std::string form;                     ///< that it has now; empty: it is gone
+  error_kind kind = error_kind::exact;  ///< what descriptions call it
+  codec::error_norms predicted{};       ///< of this stage: what the form promised, if `kind` is bounded
   /// of this stage; for a weight that training moved, how far (of one that has other extents: nothing)
   codec::error_norms measured{};
   std::string since{};  ///< the stage after which the weight was what it is compared with; empty: as it came
@@ -78,7 +78,7 @@ PLEAT_ONCE [[nodiscard]] inline relative_error relative_error_of(std::vector<wei
 
 /// The weights after a stage, in forward order.
 struct ledger_stage {
-  std::string name;
+  std::string name;  ///< of the transform
   std::vector<weight_error> weights;
 };
 

@@ -20,9 +20,9 @@ namespace pleat::compress {
 class fine_tune {
  public:
   using fusable_transform = void;
-  static constexpr bool takes_parts = true;
-  static constexpr bool takes_shards = true;
-  static constexpr char const* what = "fine_tune";
+  static constexpr bool takes_parts = true;         ///< runs where weights are cut over the tensor axis
+  static constexpr bool takes_shards = true;        ///< runs where parameters are in pieces (state_stage = 3)
+  static constexpr char const* what = "fine_tune";  ///< its name in reports and errors
 
   /// `data` is kept by reference: it must live until the transform has run.
   PLEAT_ONCE inline explicit fine_tune(io::dataset const& data, run::fit_options options = defaults())

@@ -101,12 +101,12 @@ template <class Net> [[nodiscard]] Net with_folded_norms(Net net, std::vector<st
 struct fold_batch_norm {
   using fusable_transform = void;
   static constexpr bool folds = true;
-  static constexpr bool takes_parts = true;
-  static constexpr bool takes_shards = true;
-  static constexpr char const* what = "fold_batch_norm";
+  static constexpr bool takes_parts = true;               ///< runs where weights are cut over the tensor axis
+  static constexpr bool takes_shards = true;              ///< runs where parameters are in pieces (state_stage = 3)
+  static constexpr char const* what = "fold_batch_norm";  ///< its name in reports and errors
 
   std::vector<std::string> ignore{};  ///< names of norms that stay; * and ? as in a shell
-  listener on_note{};
+  listener on_note{};                 ///< hears what stays as it was, and why
 
   [[nodiscard]] std::string name() const { return "fold batch norms"; }
   [[nodiscard]] error_kind leaves_errors() const noexcept { return error_kind::folded; }

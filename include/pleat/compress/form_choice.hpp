@@ -20,8 +20,8 @@ namespace pleat::compress {
 
 /// The form of weights whose names fit a pattern.
 struct form_for {
-  std::string pattern;
-  std::string form;  ///< its name, as codec::forms has it: "q8_0", "int4_g128", …
+  std::string pattern;  ///< names; * and ? as in a shell
+  std::string form;     ///< its name, as codec::forms has it: "q8_0", "int4_g128", …
 };
 
 /// What happens to a weight whose columns are no multiple of the block (or group) of its form.

@@ -60,12 +60,12 @@ template <class Form = codec::int4<float, 128>, class... Others> struct gptq {
   using fusable_transform = void;
   using choice_list = codec::forms<Form, Others...>;
   template <class T> using form_set = choice_list;
-  static constexpr bool encodes = true;
-  static constexpr bool takes_parts = true;
-  static constexpr bool takes_shards = true;  // layer by layer
-  static constexpr char const* what = "gptq";
+  static constexpr bool encodes = true;        ///< weights leave it in forms that are stored, not trained
+  static constexpr bool takes_parts = true;    ///< runs where weights are cut over the tensor axis
+  static constexpr bool takes_shards = true;   // layer by layer
+  static constexpr char const* what = "gptq";  ///< its name in reports and errors
 
-  calibration data{};
+  calibration data{};        ///< samples whose inputs decide
   index_t block_size = 128;  ///< columns whose errors are handed on together: time, never bits
   double dampening_frac = 0.01;
   act_order actorder = act_order::natural;
@@ -77,7 +77,7 @@ template <class Form = codec::int4<float, 128>, class... Others> struct gptq {
        last_layer = true;             ///< false: the first (last) weight that could be quantized stays as it is
   std::vector<std::string> ignore{};  ///< names that stay as they are; * and ? as in a shell
   std::function<void(gptq_result const&)> on_layer{};  ///< on every rank that has the weight
-  listener on_note{};
+  listener on_note{};                                  ///< hears what stays as it was, and why
 
   /// "gptq int4_g128"
   [[nodiscard]] std::string name() const {

@@ -39,10 +39,10 @@ template <class T, class Space> struct hint_board {
 template <class T = float, class Space = Kokkos::DefaultExecutionSpace> class hint {
  public:
   static_assert(!is_reduced_v<T>, "pleat: compress::hint computes in float or double, as compress::distill does");
-  using value_type = T;
-  using execution_space = Space;
-  using tensor_type = tensor<T, Space>;
-  static constexpr char const* kind = "hint";
+  using value_type = T;                        ///< of weights and activations
+  using execution_space = Space;               ///< where it runs
+  using tensor_type = tensor<T, Space>;        ///< of its activations
+  static constexpr char const* kind = "hint";  ///< what descriptions call it
 
   /// The input as rows, and the gradient of the features' loss with respect to the adapter's output.
   struct saved {
@@ -131,9 +131,10 @@ hint(std::string, index_t, index_t, index_t) -> hint<>;
 
 /// What is left of a hint when the lesson is over: nothing.
 template <class T = float, class Space = Kokkos::DefaultExecutionSpace> struct bypass {
-  using value_type = T;
-  using execution_space = Space;
-  static constexpr char const* kind = "bypass";
+  using value_type = T;                          ///< of weights and activations
+  using execution_space = Space;                 ///< where it runs
+  static constexpr char const* kind = "bypass";  ///< what descriptions call it
+  /// where the tensor axis may cut its input (placement_rules.hpp)
   static constexpr nn::mixing mixes = nn::mixing::nothing;
   struct saved {};
   [[nodiscard]] extents shape(extents const& in) const { return in; }

@@ -46,7 +46,7 @@ enum class input_sums : std::uint8_t {
 
 /// What is gathered about the inputs of a network's weights, and of which.
 struct layer_inputs_options {
-  input_sums what = input_sums::gram;
+  input_sums what = input_sums::gram;  ///< how much of them is kept
   /// which weights are looked at; not set: all that are multiplied with
   std::function<bool(nn::parameter const&)> only{};
   index_t batch = 32;  ///< samples at once: memory, never bits

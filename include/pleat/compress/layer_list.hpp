@@ -29,9 +29,9 @@ struct energy_model {
 /// One weight matrix or kernel as it is stored and run.
 struct layer_row {
   std::string name, form;
-  extents shape{};  ///< of the weight
-  index_t parameters = 0;
-  index_t nonzeros = 0;
+  extents shape{};                     ///< of the weight
+  index_t parameters = 0;              ///< numbers of the weight
+  index_t nonzeros = 0;                ///< of them, those that are not zero
   index_t bytes = 0;                   ///< of the stored form, as in a file
   double multiply_adds = 0;            ///< of one sample, by the shape; of factored weights those with the factors
   double effective_multiply_adds = 0;  ///< those with a weight that is not zero

@@ -231,12 +231,12 @@ void for_each_factorable(parallel::model<Net>& m, char const* call, std::vector<
 template <bool Sparse> struct factorize {
   using fusable_transform = void;
   template <class T> using form = std::conditional_t<Sparse, codec::sparse_low_rank<T>, codec::low_rank<T>>;
-  static constexpr bool encodes = true;
-  static constexpr bool fills_zeros = !Sparse;
+  static constexpr bool encodes = true;         ///< weights leave it in forms that are stored, not trained
+  static constexpr bool fills_zeros = !Sparse;  ///< what was pruned does not stay zero
   static constexpr bool makes_factors = true;
-  static constexpr bool takes_parts = true;
+  static constexpr bool takes_parts = true;   ///< runs where weights are cut over the tensor axis
   static constexpr bool takes_shards = true;  // one weight at a time
-  static constexpr char const* what = Sparse ? "sparse_low_rank" : "low_rank";
+  static constexpr char const* what = Sparse ? "sparse_low_rank" : "low_rank";  ///< its name in reports and errors
 
   rank_rule rule = by_energy{0.9};
   /// sparse_low_rank only: share of the elements, the largest, that is stored as it is, in [0, 1)
@@ -249,7 +249,7 @@ template <bool Sparse> struct factorize {
   index_t round_to = 1;
   bool randomized = false;            ///< with by_rank: only the values that are wanted, from random products
   std::vector<std::string> ignore{};  ///< names that stay as they are; * and ? as in a shell
-  listener on_note{};
+  listener on_note{};                 ///< hears what stays as it was, and why
 
   [[nodiscard]] std::string name() const { return what; }
   [[nodiscard]] error_kind leaves_errors() const noexcept { return error_kind::bounded; }

@@ -35,10 +35,10 @@ struct removed_block {
 /// rank takes out its share of a body; sharded parameters (state_stage = 3) stay so.
 struct prune_blocks {
   using fusable_transform = void;
-  static constexpr bool writes_weights = true;
-  static constexpr bool takes_parts = true;
-  static constexpr bool takes_shards = true;
-  static constexpr char const* what = "prune_blocks";
+  static constexpr bool writes_weights = true;         ///< changes values of weights
+  static constexpr bool takes_parts = true;            ///< runs where weights are cut over the tensor axis
+  static constexpr bool takes_shards = true;           ///< runs where parameters are in pieces (state_stage = 3)
+  static constexpr char const* what = "prune_blocks";  ///< its name in reports and errors
 
   index_t count = 1;
   calibration samples{};

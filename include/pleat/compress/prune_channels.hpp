@@ -48,8 +48,8 @@ struct channel_report {
 
 /// |γ| of the batch norm that a channel goes through (Liu et al., "Network slimming", ICCV 2017). Groups without one stay whole.
 struct batch_norm_scale {
-  static constexpr char const* what = "batch-norm scale";
-  static constexpr bool takes_shards = true;
+  static constexpr char const* what = "batch-norm scale";  ///< its name in reports and errors
+  static constexpr bool takes_shards = true;               ///< runs where parameters are in pieces (state_stage = 3)
   template <class Net, class C> void score(parallel::model<Net>& m, std::vector<C>& weights) const {
     std::vector<std::string> norms;
     find(m.net(), norms);
@@ -67,8 +67,8 @@ struct batch_norm_scale {
 
 /// Units whose gate has closed (nn/hard_concrete.hpp), all of them and no others: multiply_adds says nothing here.
 struct closed_gates {
-  static constexpr char const* what = "closed gates";
-  static constexpr bool takes_shards = true;
+  static constexpr char const* what = "closed gates";  ///< its name in reports and errors
+  static constexpr bool takes_shards = true;           ///< runs where parameters are in pieces (state_stage = 3)
   static constexpr bool zeros_only = true;
   template <class Net, class C> void score(parallel::model<Net>& m, std::vector<C>& weights) const {
     visit(m.net(), weights);
@@ -105,18 +105,18 @@ struct closed_gates {
 /// parameters (state_stage = 3): scored in pieces, shrunk one at a time.
 template <class Criterion = magnitude> struct prune_channels_by {
   using fusable_transform = void;
-  static constexpr bool writes_weights = true;
+  static constexpr bool writes_weights = true;  ///< changes values of weights
   static constexpr bool resizes = true;
-  static constexpr bool takes_parts = true;
-  static constexpr bool takes_shards = true;
-  static constexpr char const* what = "prune_channels";
+  static constexpr bool takes_parts = true;              ///< runs where weights are cut over the tensor axis
+  static constexpr bool takes_shards = true;             ///< runs where parameters are in pieces (state_stage = 3)
+  static constexpr char const* what = "prune_channels";  ///< its name in reports and errors
 
-  double multiply_adds = 0.5;                       ///< the share that stays at most, in (0, 1]
-  extents input{};                                  ///< of one sample: {784}, {1, 28, 28}, {positions}
-  compress::scope scope = compress::scope::global;  ///< layer: every group loses the same share of its units
-  index_t round_to = 1;                             ///< units that are kept are a multiple of this, or all
-  std::vector<std::string> ignore{};                ///< parameters whose groups stay whole
-  listener on_note{};
+  double multiply_adds = 0.5;                              ///< the share that stays at most, in (0, 1]
+  extents input{};                                         ///< of one sample: {784}, {1, 28, 28}, {positions}
+  compress::scope scope = compress::scope::global;         ///< layer: every group loses the same share of its units
+  index_t round_to = 1;                                    ///< units that are kept are a multiple of this, or all
+  std::vector<std::string> ignore{};                       ///< parameters whose groups stay whole
+  listener on_note{};                                      ///< hears what stays as it was, and why
   std::function<void(channel_report const&)> on_report{};  ///< on every rank
   Criterion criterion{};
 

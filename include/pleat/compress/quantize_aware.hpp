@@ -213,9 +213,9 @@ template <class Target = codec::int8<float>> struct quantize_aware {
   template <class T> using form_set = codec::forms<codec::fake_quantized<T>, Target>;
   static constexpr bool trains_codes = true;
   using trained_codes = Target;
-  static constexpr bool takes_parts = true;
-  static constexpr bool takes_shards = true;
-  static constexpr char const* what = "quantize_aware";
+  static constexpr bool takes_parts = true;              ///< runs where weights are cut over the tensor axis
+  static constexpr bool takes_shards = true;             ///< runs where parameters are in pieces (state_stage = 3)
+  static constexpr char const* what = "quantize_aware";  ///< its name in reports and errors
 
   std::optional<fine_tune> train{};
   step_rule steps = step_rule::learned;
@@ -228,7 +228,7 @@ template <class Target = codec::int8<float>> struct quantize_aware {
   bool first_layer = true,
        last_layer = true;             ///< false: the first (last) weight that could be quantized stays as it is
   std::vector<std::string> ignore{};  ///< names that stay as they are; * and ? as in a shell
-  listener on_note{};
+  listener on_note{};                 ///< hears what stays as it was, and why
 
   /// "quantize_aware int8"
   [[nodiscard]] std::string name() const { return std::string(what) + " " + std::string(Target::name); }

@@ -17,7 +17,7 @@ namespace pleat::compress {
 
 /// This rank, in every matrix that has it.
 struct by_rank {
-  index_t rank = 0;
+  index_t rank = 0;  ///< of every weight
 };
 /// The smallest rank that keeps this share of Σ σ², in (0, 1].
 struct by_energy {

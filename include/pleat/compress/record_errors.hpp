@@ -227,7 +227,7 @@ template <class Step> [[nodiscard]] error_kind leaves_of(Step const& step) {
 /// (state_stage = 3) the ranks divide the copies among them, and one weight at a time comes together.
 class record_errors {
  public:
-  static constexpr bool takes_shards = true;
+  static constexpr bool takes_shards = true;  ///< runs where parameters are in pieces (state_stage = 3)
 
   PLEAT_ONCE inline explicit record_errors(error_ledger& to) : watch_(std::make_shared<detail::error_watch>(to)) {}
 

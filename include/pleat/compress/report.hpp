@@ -194,7 +194,7 @@ class record_stages {
       : errors_(std::make_shared<errors>()), list_(&list), test_(&test), options_(std::move(options)) {}
   record_stages(stage_list&, io::dataset&&, measure_options = {}) = delete;  // it is looked at after every step
 
-  static constexpr bool takes_shards = true;
+  static constexpr bool takes_shards = true;  ///< runs where parameters are in pieces (state_stage = 3)
 
   template <class Net> void begin(parallel::model<Net> const& m) const { errors_->record.begin(m); }
   template <class Step, class Net> void operator()(Step const& step, parallel::model<Net> const& m) const {

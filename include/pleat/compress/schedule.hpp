@@ -20,13 +20,13 @@ struct one_shot {};
 /// s(t) = s_f + (s_i − s_f)·(1 − t/steps)³: most goes early, while there is most to spare, and the last steps are
 /// small. Zhu and Gupta, "To prune, or not to prune", arXiv:1710.01878.
 struct cubic {
-  int steps = 5;
+  int steps = 5;  ///< of pruning
 };
 
 /// The same share of the survivors goes in every step: 1 − s(t) = (1 − s_i)·((1 − s_f) / (1 − s_i))^(t/steps). Han et
 /// al., "Learning both weights and connections", arXiv:1506.02626.
 struct iterative {
-  int steps = 5;
+  int steps = 5;  ///< of pruning
 };
 
 using prune_schedule = std::variant<one_shot, cubic, iterative>;

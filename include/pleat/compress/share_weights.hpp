@@ -48,11 +48,11 @@ struct width_for {
 struct share_weights {
   using fusable_transform = void;
   template <class T> using form = codec::coded<T>;
-  static constexpr bool encodes = true;
+  static constexpr bool encodes = true;  ///< weights leave it in forms that are stored, not trained
   static constexpr bool shares_values = true;
-  static constexpr bool takes_parts = true;
-  static constexpr bool takes_shards = true;  // layer by layer
-  static constexpr char const* what = "share_weights";
+  static constexpr bool takes_parts = true;             ///< runs where weights are cut over the tensor axis
+  static constexpr bool takes_shards = true;            // layer by layer
+  static constexpr char const* what = "share_weights";  ///< its name in reports and errors
 
   int num_bits = 4;                                             ///< of a code, 1 to 8
   codec::centroid_start start = codec::centroid_start::linear;  ///< k-means starts here
@@ -62,7 +62,7 @@ struct share_weights {
   std::optional<compress::fine_tune> tune{};  ///< trains centroids, biases and all that shares nothing
   std::vector<width_for> widths{};            ///< exceptions to num_bits; the last one that fits counts
   std::vector<std::string> ignore{};          ///< names that stay as they are; * and ? as in a shell
-  listener on_note{};
+  listener on_note{};                         ///< hears what stays as it was, and why
 
   /// "share 4 bits"
   [[nodiscard]] std::string name() const { return "share " + std::to_string(num_bits) + " bits"; }
@@ -251,11 +251,11 @@ struct share_weights {
 /// written, and that rank decodes it once. With .index_bits nothing comes together.
 struct entropy_code {
   using fusable_transform = void;
-  static constexpr bool encodes = true;
-  static constexpr bool takes_parts = true;
-  static constexpr bool takes_shards = true;
+  static constexpr bool encodes = true;       ///< weights leave it in forms that are stored, not trained
+  static constexpr bool takes_parts = true;   ///< runs where weights are cut over the tensor axis
+  static constexpr bool takes_shards = true;  ///< runs where parameters are in pieces (state_stage = 3)
   template <class T> using needs_form = codec::coded<T>;
-  static constexpr char const* what = "entropy_code";
+  static constexpr char const* what = "entropy_code";  ///< its name in reports and errors
 
   std::optional<int> index_bits{};    ///< of a relative index, 2 to 8; empty: the best
   std::vector<std::string> ignore{};  ///< names that stay as they are

@@ -42,18 +42,18 @@ struct sparse_gpt_layer {
 struct sparse_gpt {
   using fusable_transform = void;
   template <class T> using form = codec::masked<T>;
-  static constexpr bool writes_weights = true;
-  static constexpr bool takes_parts = true;
-  static constexpr bool takes_shards = true;  // layer by layer
-  static constexpr char const* what = "sparse_gpt";
+  static constexpr bool writes_weights = true;       ///< changes values of weights
+  static constexpr bool takes_parts = true;          ///< runs where weights are cut over the tensor axis
+  static constexpr bool takes_shards = true;         // layer by layer
+  static constexpr char const* what = "sparse_gpt";  ///< its name in reports and errors
 
-  double sparsity = 0.5;              ///< in [0, 1)
-  calibration samples{};              ///< what the inputs are taken from
-  std::optional<n_of_m> pattern{};    ///< instead of a sparsity
-  double dampening_frac = 0.01;       ///< added to the diagonal of H, as a share of its mean
-  index_t block_size = 128;           ///< columns among which one decision is made
-  std::vector<std::string> ignore{};  ///< names that stay as they are
-  listener on_note{};
+  double sparsity = 0.5;                                    ///< in [0, 1)
+  calibration samples{};                                    ///< what the inputs are taken from
+  std::optional<n_of_m> pattern{};                          ///< instead of a sparsity
+  double dampening_frac = 0.01;                             ///< added to the diagonal of H, as a share of its mean
+  index_t block_size = 128;                                 ///< columns among which one decision is made
+  std::vector<std::string> ignore{};                        ///< names that stay as they are
+  listener on_note{};                                       ///< hears what stays as it was, and why
   std::function<void(sparse_gpt_layer const&)> on_layer{};  ///< on every rank that holds the weight
 
   /// "sparse_gpt 0.5", "sparse_gpt 2:4"

@@ -32,17 +32,17 @@ namespace pleat::compress {
 struct spatial_low_rank {
   using fusable_transform = void;
   template <class T> using form = codec::spatial_low_rank<T>;
-  static constexpr bool encodes = true;
-  static constexpr bool fills_zeros = true;
+  static constexpr bool encodes = true;      ///< weights leave it in forms that are stored, not trained
+  static constexpr bool fills_zeros = true;  ///< what was pruned does not stay zero
   static constexpr bool makes_factors = true;
-  static constexpr bool takes_parts = true;
-  static constexpr bool takes_shards = true;  // one kernel at a time
-  static constexpr char const* what = "spatial_low_rank";
+  static constexpr bool takes_parts = true;                ///< runs where weights are cut over the tensor axis
+  static constexpr bool takes_shards = true;               // one kernel at a time
+  static constexpr char const* what = "spatial_low_rank";  ///< its name in reports and errors
 
   rank_rule rule = by_energy{0.9};
   compute::svd_solver solver = compute::svd;  ///< or compute::lapack::svd
   std::vector<std::string> ignore{};          ///< names that stay as they are; * and ? as in a shell
-  listener on_note{};
+  listener on_note{};                         ///< hears what stays as it was, and why
 
   [[nodiscard]] std::string name() const { return what; }
   [[nodiscard]] error_kind leaves_errors() const noexcept { return error_kind::bounded; }

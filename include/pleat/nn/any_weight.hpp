@@ -26,8 +26,8 @@ namespace pleat::nn {
 /// A parameter that has its numbers in some form. Said of the form in use, if nothing else is.
 template <class T, class Space> class any_weight : public parameter {
  public:
-  using value_type = T;
-  using execution_space = Space;
+  using value_type = T;           ///< of weights and activations
+  using execution_space = Space;  ///< where it runs
   using parameter::parameter;
 
   [[nodiscard]] virtual std::string_view form_name() const = 0;

@@ -40,10 +40,10 @@ struct attention_options {
 /// a column-parallel, row-parallel pair around it splits it by heads without its knowing.
 template <class T = float, class Space = Kokkos::DefaultExecutionSpace> class attention {
  public:
-  using value_type = T;
-  using execution_space = Space;
-  using tensor_type = tensor<T, Space>;
-  static constexpr char const* kind = "attention";
+  using value_type = T;                                ///< of weights and activations
+  using execution_space = Space;                       ///< where it runs
+  using tensor_type = tensor<T, Space>;                ///< of its activations
+  static constexpr char const* kind = "attention";     ///< what descriptions call it
   static constexpr mixing mixes = mixing::everything;  // but see takes
   static constexpr bool cheap = true;                  // against the products around it
 

@@ -30,7 +30,7 @@ enum class statistics : std::uint8_t {
 /// Over what the statistics are taken, and how the running ones follow.
 struct batch_norm_options {
   nn::statistics statistics = nn::statistics::lane;
-  double epsilon = 1e-5;
+  double epsilon = 1e-5;  ///< added to a variance, so that its root is never zero
   double momentum = 0.1;  ///< of the running statistics: value ← (1 − momentum)·value + momentum·batch value
 };
 
@@ -51,12 +51,12 @@ struct batch_norm_options {
 /// A norm that has been folded into the layer before it is an identity: it hands its input on and has no parameters.
 template <class T = float, class Space = Kokkos::DefaultExecutionSpace> class batch_norm {
  public:
-  using value_type = T;
-  using execution_space = Space;
-  using tensor_type = tensor<T, Space>;
-  using wide = wide_t<T>;  ///< of statistics and sums: float where the values are 16 bits wide
+  using value_type = T;                  ///< of weights and activations
+  using execution_space = Space;         ///< where it runs
+  using tensor_type = tensor<T, Space>;  ///< of its activations
+  using wide = wide_t<T>;                ///< of statistics and sums: float where the values are 16 bits wide
   using wide_tensor = tensor<wide, Space>;
-  static constexpr char const* kind = "batch_norm";
+  static constexpr char const* kind = "batch_norm";  ///< what descriptions call it
 
   /// The input; mean and variance [2, lanes, features]; between the halves of backward the sums of dy and dy·x̂, and
   /// how many elements one mean is over where that is more than a lane's.

@@ -32,15 +32,15 @@ template <class... Ls> class branch {
 
  public:
   static_assert(sizeof...(Ls) > 0, "pleat: nn::branch needs at least one layer");
-  using value_type = value_type_of<first_layer>;
-  using execution_space = space_of<first_layer>;
-  using tensor_type = tensor<value_type, execution_space>;
-  using pass_type = pass<execution_space>;
+  using value_type = value_type_of<first_layer>;            ///< of weights and activations
+  using execution_space = space_of<first_layer>;            ///< where it runs
+  using tensor_type = tensor<value_type, execution_space>;  ///< of its activations
+  using pass_type = pass<execution_space>;                  ///< what layers are called with
   static_assert((std::is_same_v<value_type_of<Ls>, value_type> && ...) &&
                     (std::is_same_v<space_of<Ls>, execution_space> && ...),
                 "pleat: the layers of one nn::branch share one value type and one execution space");
-  static constexpr char const* kind = "branch";
-  static constexpr mixing mixes = mixing::children;
+  static constexpr char const* kind = "branch";      ///< what descriptions call it
+  static constexpr mixing mixes = mixing::children;  ///< where the tensor axis may cut its input (placement_rules.hpp)
   static constexpr int size = static_cast<int>(sizeof...(Ls));
 
   /// What backward needs: each branch's, and the shapes that were put side by side.

@@ -37,11 +37,11 @@ struct conv2d_options {
 /// the results are sums over the ranks).
 template <class Forms = codec::forms<codec::dense<float>>, class Space = Kokkos::DefaultExecutionSpace> class conv2d {
  public:
-  using value_type = typename Forms::value_type;
-  using execution_space = Space;
-  using tensor_type = tensor<value_type, Space>;
-  static constexpr char const* kind = "conv2d";
-  static constexpr mixing mixes = mixing::weights;
+  using value_type = typename Forms::value_type;    ///< of weights and activations
+  using execution_space = Space;                    ///< where it runs
+  using tensor_type = tensor<value_type, Space>;    ///< of its activations
+  static constexpr char const* kind = "conv2d";     ///< what descriptions call it
+  static constexpr mixing mixes = mixing::weights;  ///< where the tensor axis may cut its input (placement_rules.hpp)
   template <class Others> using with_forms = conv2d<Others, Space>;
 
   /// The input; after backward_input the output's gradient too.

@@ -24,12 +24,12 @@ namespace pleat::nn {
 /// drop alike: give each a name.
 template <class T = float, class Space = Kokkos::DefaultExecutionSpace> class dropout {
  public:
-  using value_type = T;
-  using execution_space = Space;
-  using tensor_type = tensor<T, Space>;
-  static constexpr char const* kind = "dropout";
+  using value_type = T;                           ///< of weights and activations
+  using execution_space = Space;                  ///< where it runs
+  using tensor_type = tensor<T, Space>;           ///< of its activations
+  static constexpr char const* kind = "dropout";  ///< what descriptions call it
   static constexpr bool cheap = true;
-  static constexpr mixing mixes = mixing::nothing;
+  static constexpr mixing mixes = mixing::nothing;  ///< where the tensor axis may cut its input (placement_rules.hpp)
 
   /// Nothing: the mask follows from the pass.
   struct saved {};

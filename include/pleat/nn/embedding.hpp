@@ -32,11 +32,11 @@ struct embedding_options {
 /// gradient. Parameters: "<name>.weight" [vocabulary, width]; with positions "<name>.positions" [positions, width].
 template <class T = float, class Space = Kokkos::DefaultExecutionSpace> class embedding {
  public:
-  using value_type = T;
-  using execution_space = Space;
-  using tensor_type = tensor<T, Space>;
-  static constexpr char const* kind = "embedding";
-  static constexpr mixing mixes = mixing::weights;
+  using value_type = T;                             ///< of weights and activations
+  using execution_space = Space;                    ///< where it runs
+  using tensor_type = tensor<T, Space>;             ///< of its activations
+  static constexpr char const* kind = "embedding";  ///< what descriptions call it
+  static constexpr mixing mixes = mixing::weights;  ///< where the tensor axis may cut its input (placement_rules.hpp)
 
   /// The tokens; after backward_input the output's gradient too.
   struct saved {

@@ -14,11 +14,11 @@ namespace pleat::nn {
 /// x[m, …] → y[m, elements of a sample]: another shape of the same memory.
 template <class T = float, class Space = Kokkos::DefaultExecutionSpace> class flatten {
  public:
-  using value_type = T;
-  using execution_space = Space;
-  using tensor_type = tensor<T, Space>;
-  static constexpr char const* kind = "flatten";
-  static constexpr mixing mixes = mixing::nothing;
+  using value_type = T;                             ///< of weights and activations
+  using execution_space = Space;                    ///< where it runs
+  using tensor_type = tensor<T, Space>;             ///< of its activations
+  static constexpr char const* kind = "flatten";    ///< what descriptions call it
+  static constexpr mixing mixes = mixing::nothing;  ///< where the tensor axis may cut its input (placement_rules.hpp)
 
   /// The input's shape.
   struct saved {

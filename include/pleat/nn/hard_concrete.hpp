@@ -83,10 +83,10 @@ template <class T = float, class Space = Kokkos::DefaultExecutionSpace> class ha
  public:
   static_assert(!is_reduced_v<T>,
                 "pleat: nn::hard_concrete computes in float or double: a network of 16-bit numbers has no gates");
-  using value_type = T;
-  using execution_space = Space;
-  using tensor_type = tensor<T, Space>;
-  static constexpr char const* kind = "hard_concrete";
+  using value_type = T;                                 ///< of weights and activations
+  using execution_space = Space;                        ///< where it runs
+  using tensor_type = tensor<T, Space>;                 ///< of its activations
+  static constexpr char const* kind = "hard_concrete";  ///< what descriptions call it
   static constexpr bool keeps_channels = true;
 
   /// What backward needs: the input, the gradient that came, and the slope of each gate.

@@ -18,12 +18,12 @@ namespace pleat::nn {
 
 /// What is added to the variance, and whether there is a bias.
 struct layer_norm_options {
-  double epsilon = 1e-5;
+  double epsilon = 1e-5;  ///< added to a variance, so that its root is never zero
   bool bias = true;
 };
 /// What is added to the mean square.
 struct rms_norm_options {
-  double epsilon = 1e-5;
+  double epsilon = 1e-5;  ///< added to a variance, so that its root is never zero
 };
 
 namespace detail {

@@ -30,11 +30,11 @@ struct linear_options {
 /// in] in one of `Forms`, "<name>.bias" [out].
 template <class Forms = codec::forms<codec::dense<float>>, class Space = Kokkos::DefaultExecutionSpace> class linear {
  public:
-  using value_type = typename Forms::value_type;
-  using execution_space = Space;
-  using tensor_type = tensor<value_type, Space>;
-  static constexpr char const* kind = "linear";
-  static constexpr mixing mixes = mixing::weights;
+  using value_type = typename Forms::value_type;    ///< of weights and activations
+  using execution_space = Space;                    ///< where it runs
+  using tensor_type = tensor<value_type, Space>;    ///< of its activations
+  static constexpr char const* kind = "linear";     ///< what descriptions call it
+  static constexpr mixing mixes = mixing::weights;  ///< where the tensor axis may cut its input (placement_rules.hpp)
   template <class Others> using with_forms = linear<Others, Space>;
 
   /// The input as rows, and its shape as it came; after backward_input the output's gradient too.

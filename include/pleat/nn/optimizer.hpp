@@ -56,14 +56,14 @@ void update_adam(Adam const& o, bool decoupled, update_piece<W, Space> const& p)
 }  // namespace detail
 
 /// Stochastic gradient descent; compute/optimizer.hpp has the formula.
-struct sgd final {  // final: one derived from it would be cut to it where a nn::optimizer is asked for
-  double learning_rate = 0.01;
-  double momentum = 0;
-  bool nesterov = false;
-  double weight_decay = 0;
-  double dampening = 0;
+struct sgd final {              // final: one derived from it would be cut to it where a nn::optimizer is asked for
+  double learning_rate = 0.01;  ///< what the schedule's factor multiplies
+  double momentum = 0;          ///< share of the last move; 0: no buffer
+  bool nesterov = false;        ///< look ahead by the momentum
+  double weight_decay = 0;      ///< of parameters whose group says nothing else
+  double dampening = 0;         ///< share of the gradient that the momentum leaves out
 
-  static constexpr std::string_view name = "sgd";
+  static constexpr std::string_view name = "sgd";  ///< what checkpoints remember
   [[nodiscard]] std::span<std::string_view const> buffers() const noexcept {
     return {detail::momentum_buffer, momentum != 0 ? std::size_t{1} : std::size_t{0}};
   }
@@ -88,12 +88,12 @@ struct sgd final {  // final: one derived from it would be cut to it where a nn:
 
 /// Kingma and Ba, arXiv:1412.6980; decay is added to the gradient.
 struct adam final {
-  double learning_rate = 1e-3;
+  double learning_rate = 1e-3;  ///< what the schedule's factor multiplies
   double beta1 = 0.9, beta2 = 0.999;
-  double epsilon = 1e-8;
-  double weight_decay = 0;
+  double epsilon = 1e-8;    ///< added to the denominator, so that it is never zero
+  double weight_decay = 0;  ///< of parameters whose group says nothing else
 
-  static constexpr std::string_view name = "adam";
+  static constexpr std::string_view name = "adam";  ///< what checkpoints remember
   [[nodiscard]] std::span<std::string_view const> buffers() const noexcept { return detail::adam_buffers; }
   PLEAT_LAZY void check() const { detail::check_adam(*this); }
   template <class W, class Space> void update(update_piece<W, Space> const& p) const {
@@ -103,12 +103,12 @@ struct adam final {
 
 /// Loshchilov and Hutter, arXiv:1711.05101; decay acts on the parameter.
 struct adamw final {
-  double learning_rate = 1e-3;
+  double learning_rate = 1e-3;  ///< what the schedule's factor multiplies
   double beta1 = 0.9, beta2 = 0.999;
-  double epsilon = 1e-8;
-  double weight_decay = 0.01;
+  double epsilon = 1e-8;       ///< added to the denominator, so that it is never zero
+  double weight_decay = 0.01;  ///< of parameters whose group says nothing else
 
-  static constexpr std::string_view name = "adamw";
+  static constexpr std::string_view name = "adamw";  ///< what checkpoints remember
   [[nodiscard]] std::span<std::string_view const> buffers() const noexcept { return detail::adam_buffers; }
   PLEAT_LAZY void check() const { detail::check_adam(*this); }
   template <class W, class Space> void update(update_piece<W, Space> const& p) const {

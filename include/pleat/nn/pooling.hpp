@@ -60,11 +60,11 @@ PLEAT_ONCE [[nodiscard]] inline compute::pool2d_shape pool_geometry(char const* 
 /// y[m, c, h', w'] = the largest value of each window; h' = (h + 2·padding − kernel) / stride + 1.
 template <class T = float, class Space = Kokkos::DefaultExecutionSpace> class max_pool2d {
  public:
-  using value_type = T;
-  using execution_space = Space;
-  using tensor_type = tensor<T, Space>;
-  static constexpr char const* kind = "max_pool2d";
-  static constexpr mixing mixes = mixing::planes;
+  using value_type = T;                              ///< of weights and activations
+  using execution_space = Space;                     ///< where it runs
+  using tensor_type = tensor<T, Space>;              ///< of its activations
+  static constexpr char const* kind = "max_pool2d";  ///< what descriptions call it
+  static constexpr mixing mixes = mixing::planes;    ///< where the tensor axis may cut its input (placement_rules.hpp)
 
   /// Which pixel won each window, and the input's shape.
   struct saved {
@@ -133,11 +133,11 @@ template <class T = float, class Space = Kokkos::DefaultExecutionSpace> class ma
 /// y[m, c, h', w'] = the mean of each window; h' = (h + 2·padding − kernel) / stride + 1.
 template <class T = float, class Space = Kokkos::DefaultExecutionSpace> class avg_pool2d {
  public:
-  using value_type = T;
-  using execution_space = Space;
-  using tensor_type = tensor<T, Space>;
-  static constexpr char const* kind = "avg_pool2d";
-  static constexpr mixing mixes = mixing::planes;
+  using value_type = T;                              ///< of weights and activations
+  using execution_space = Space;                     ///< where it runs
+  using tensor_type = tensor<T, Space>;              ///< of its activations
+  static constexpr char const* kind = "avg_pool2d";  ///< what descriptions call it
+  static constexpr mixing mixes = mixing::planes;    ///< where the tensor axis may cut its input (placement_rules.hpp)
 
   /// The input's shape.
   struct saved {

@@ -20,12 +20,12 @@ namespace pleat::nn {
 /// consists of.
 template <class L> class repeat {
  public:
-  using value_type = value_type_of<L>;
-  using execution_space = space_of<L>;
-  using tensor_type = tensor<value_type, execution_space>;
-  using pass_type = pass<execution_space>;
-  static constexpr char const* kind = "repeat";
-  static constexpr mixing mixes = mixing::children;
+  using value_type = value_type_of<L>;                      ///< of weights and activations
+  using execution_space = space_of<L>;                      ///< where it runs
+  using tensor_type = tensor<value_type, execution_space>;  ///< of its activations
+  using pass_type = pass<execution_space>;                  ///< what layers are called with
+  static constexpr char const* kind = "repeat";             ///< what descriptions call it
+  static constexpr mixing mixes = mixing::children;  ///< where the tensor axis may cut its input (placement_rules.hpp)
 
   /// What every copy saved; n is known at run time, so the memory comes from the context's host pool.
   struct saved {

@@ -41,12 +41,12 @@ template <class Body, class Shortcut = identity_shortcut> class residual {
   static constexpr bool plain = std::is_same_v<Shortcut, identity_shortcut>;
 
  public:
-  using value_type = value_type_of<Body>;
-  using execution_space = space_of<Body>;
-  using tensor_type = tensor<value_type, execution_space>;
-  using pass_type = pass<execution_space>;
-  static constexpr char const* kind = "residual";
-  static constexpr mixing mixes = mixing::children;
+  using value_type = value_type_of<Body>;                   ///< of weights and activations
+  using execution_space = space_of<Body>;                   ///< where it runs
+  using tensor_type = tensor<value_type, execution_space>;  ///< of its activations
+  using pass_type = pass<execution_space>;                  ///< what layers are called with
+  static constexpr char const* kind = "residual";           ///< what descriptions call it
+  static constexpr mixing mixes = mixing::children;  ///< where the tensor axis may cut its input (placement_rules.hpp)
 
   /// What backward needs: the body's and the shortcut's.
   struct saved {

@@ -47,15 +47,15 @@ PLEAT_ONCE inline void check_warm_up(char const* call, index_t warm_up, index_t 
 
 /// The rate as it is.
 struct constant {
-  static constexpr char const* name = "constant";
+  static constexpr char const* name = "constant";  ///< what checkpoints remember
   [[nodiscard]] double operator()(index_t, index_t) const noexcept { return 1; }
 };
 
 /// gamma^⌊step / every⌋.
 struct step_decay {
-  static constexpr char const* name = "step_decay";
-  index_t every = 1000;
-  double gamma = 0.1;
+  static constexpr char const* name = "step_decay";  ///< what checkpoints remember
+  index_t every = 1000;                              ///< steps between two factors
+  double gamma = 0.1;                                ///< factor on the rate, each time
   [[nodiscard]] double operator()(index_t step, index_t) const {
     return std::pow(gamma, static_cast<double>(step / std::max<index_t>(1, every)));
   }
@@ -74,8 +74,8 @@ struct step_decay {
 
 /// (step + 1) / steps during the first `steps` steps, then 1.
 struct warm_up {
-  static constexpr char const* name = "warm_up";
-  index_t steps = 100;
+  static constexpr char const* name = "warm_up";  ///< what checkpoints remember
+  index_t steps = 100;                            ///< until the rate is reached
   [[nodiscard]] double operator()(index_t step, index_t) const noexcept {
     return step + 1 >= steps ? 1.0 : static_cast<double>(step + 1) / static_cast<double>(steps);
   }
@@ -86,9 +86,9 @@ struct warm_up {
 /// A linear warm-up, then half a cosine from 1 down to `minimum` at the last step (Loshchilov and Hutter,
 /// arXiv:1608.03983, without restarts).
 struct cosine {
-  static constexpr char const* name = "cosine";
-  index_t warm_up_steps = 0;
-  double minimum = 0;
+  static constexpr char const* name = "cosine";  ///< what checkpoints remember
+  index_t warm_up_steps = 0;                     ///< before the half wave
+  double minimum = 0;                            ///< factor in the last step
   [[nodiscard]] double operator()(index_t step, index_t total) const {
     if (step < warm_up_steps) return static_cast<double>(step + 1) / static_cast<double>(warm_up_steps);
     // the first step after the warm-up has 1, the last has the minimum

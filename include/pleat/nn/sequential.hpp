@@ -160,10 +160,10 @@ template <class... Ls> class sequential {
 
  public:
   static_assert(sizeof...(Ls) > 0, "pleat: nn::sequential needs at least one layer");
-  using value_type = value_type_of<first_layer>;
-  using execution_space = space_of<first_layer>;
-  using tensor_type = tensor<value_type, execution_space>;
-  using pass_type = pass<execution_space>;
+  using value_type = value_type_of<first_layer>;            ///< of weights and activations
+  using execution_space = space_of<first_layer>;            ///< where it runs
+  using tensor_type = tensor<value_type, execution_space>;  ///< of its activations
+  using pass_type = pass<execution_space>;                  ///< what layers are called with
   static constexpr int size = static_cast<int>(sizeof...(Ls));
   /// What each child saved, and the inputs of the runs that are computed again.
   struct saved : std::tuple<saved_of<Ls>...> {
@@ -172,8 +172,8 @@ template <class... Ls> class sequential {
   static_assert((std::is_same_v<value_type_of<Ls>, value_type> && ...) &&
                     (std::is_same_v<space_of<Ls>, execution_space> && ...),
                 "pleat: the layers of one nn::sequential share one value type and one execution space");
-  static constexpr char const* kind = "sequential";
-  static constexpr mixing mixes = mixing::children;
+  static constexpr char const* kind = "sequential";  ///< what descriptions call it
+  static constexpr mixing mixes = mixing::children;  ///< where the tensor axis may cut its input (placement_rules.hpp)
 
   explicit sequential(Ls... layers) : layers_(std::move(layers)...) {
     std::size_t i = 0;

@@ -30,7 +30,7 @@ namespace pleat::run {
 
 /// Where training goes on.
 struct resume_point {
-  index_t step = 0;
+  index_t step = 0;                           ///< steps done when it was saved
   std::string remark;                         ///< empty, or a sentence to be said: the newest checkpoint was damaged
   std::map<std::string, std::string> more{};  ///< what the program saved besides
 };

@@ -27,10 +27,10 @@ namespace pleat::run {
 
 /// What evaluate found over all ranks' samples.
 struct evaluation {
-  index_t samples = 0;
-  index_t judged = 0;  ///< labels: samples, or their positions where they are windows of a text
-  index_t errors = 0;  ///< wrong classes
-  double loss = 0;     ///< mean cross entropy over what was judged, in nats; of a text, bits per token are loss / ln 2
+  index_t samples = 0;  ///< that were judged
+  index_t judged = 0;   ///< labels: samples, or their positions where they are windows of a text
+  index_t errors = 0;   ///< wrong classes
+  double loss = 0;      ///< mean cross entropy over what was judged, in nats; of a text, bits per token are loss / ln 2
   /// confusion[label · classes + answer]; empty for windows of a text, and where there are more than 4096 classes
   std::vector<index_t> confusion{};
   double mean_square = 0;     ///< where samples have targets: of (output − target) over samples and outputs

@@ -39,11 +39,11 @@ namespace pleat::run {
 
 /// What fit tells a listener; on every rank.
 struct event {
-  enum class kind { step, epoch, checkpoint } what = kind::step;
-  index_t epoch = 0;  ///< epochs begun, from 1
-  index_t step = 0;   ///< steps done
-  double loss = 0;    ///< of the step, or the mean over the epoch's samples
-  double learning_rate_factor = 1;
+  enum class kind { step, epoch, checkpoint } what = kind::step;  ///< what has just come to its end
+  index_t epoch = 0;                                              ///< epochs begun, from 1
+  index_t step = 0;                                               ///< steps done
+  double loss = 0;                                                ///< of the step, or the mean over the epoch's samples
+  double learning_rate_factor = 1;                                ///< what the schedule said
   std::optional<double> validation_error;  ///< at the end of an epoch, if there is a validation set
   /// false: a gradient of half overflowed on some rank, so no rank has moved its parameters
   bool moved = true;
@@ -51,10 +51,10 @@ struct event {
 
 /// What fit does, and what it says meanwhile.
 struct fit_options {
-  index_t epochs = 1;
-  nn::optimizer optimizer = nn::adamw{};
-  nn::schedule schedule{};  ///< factor on the learning rate over all steps
-  std::vector<nn::parameter_group> groups = nn::default_groups();
+  index_t epochs = 1;                                              ///< over all samples, those before a checkpoint too
+  nn::optimizer optimizer = nn::adamw{};                           ///< one of pleat's, or one's own
+  nn::schedule schedule{};                                         ///< factor on the learning rate over all steps
+  std::vector<nn::parameter_group> groups = nn::default_groups();  ///< settings for parameters by name
   double clip_norm = 0;                     ///< largest global norm of what moves parameters; 0: no clipping
   io::dataset const* validation = nullptr;  ///< judged after every epoch
   /// end with the parameters of the epoch that `validation` judged best; checkpoints take them along
@@ -69,8 +69,8 @@ struct fit_options {
   /// the sums of all ranks' gradients (times model.loss_factor()) are there, nothing has moved yet: may change them,
   /// alike on every rank
   std::function<void()> before_step{};
-  std::function<void(event const&)> on_event{};
-  bool progress = true;  ///< rank 0 shows a progress line on standard error
+  std::function<void(event const&)> on_event{};  ///< hears of every step, epoch and checkpoint, on every rank
+  bool progress = true;                          ///< rank 0 shows a progress line on standard error
 };
 
 /// What fit did.
@@ -81,8 +81,8 @@ struct fit_report {
   /// mean over the epoch's samples, each when it was trained on; of an epoch that was gone on with, those before the
   /// checkpoint too
   std::vector<double> epoch_loss;
-  std::vector<double> validation_error;
-  std::optional<index_t> resumed_at;  ///< step of the checkpoint that training went on from
+  std::vector<double> validation_error;  ///< one per epoch, if there is a validation set
+  std::optional<index_t> resumed_at;     ///< step of the checkpoint that training went on from
   /// what rank 0 said by the world's sink, with or without progress: a damaged checkpoint that was passed over, a folder
   /// to resume from that holds none
   std::vector<std::string> remarks;

@@ -23,7 +23,7 @@ namespace pleat::run {
 
 /// What an export adds to the network.
 struct onnx_options {
-  std::string graph_name = "pleat";
+  std::string graph_name = "pleat";  ///< what the file calls the network
   /// Largest magnitudes of layers' inputs, by layer name ("fc1"), as an observer finds them: these layers' inputs pass
   /// QuantizeLinear and DequantizeLinear (8 bits, symmetric, scale = range/127), and with an int8 weight the bias is
   /// stored in int32 at scale s_x·s_w, so that a runtime can compute the layer in integers.

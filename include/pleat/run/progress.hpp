@@ -20,8 +20,8 @@ struct progress_state {
   index_t epoch = 0, epochs = 0;  ///< epoch counts from 1
   index_t step = 0, steps = 0;    ///< over all epochs
   double loss = 0;                ///< running mean
-  double samples_per_second = 0;
-  double seconds_left = 0;
+  double samples_per_second = 0;  ///< over all ranks
+  double seconds_left = 0;        ///< at that speed
 };
 
 /// "epoch 3/10  step 120/938  loss 0.0712  48200 samples/s  0:12 left"
