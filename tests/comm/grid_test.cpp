@@ -46,7 +46,7 @@ class careless : public comm::local {
  public:
   using local::local;
   explicit careless(comm::local&& l) : local(std::move(l)) {}
-  std::unique_ptr<comm::local> split(int, int key) { return comm::local::split(0, key); }
+  owned_ptr<comm::local> split(int, int key) { return comm::local::split(0, key); }
 };
 }  // namespace
 

@@ -8,7 +8,6 @@
 #include <array>
 #include <concepts>
 #include <cstdint>
-#include <memory>
 #include <ranges>
 #include <string>
 #include <string_view>
@@ -19,6 +18,7 @@
 #include <pleat/base/checks.hpp>
 #include <pleat/base/config.hpp>
 #include <pleat/base/error.hpp>
+#include <pleat/base/owned_ptr.hpp>
 #include <pleat/comm/concepts.hpp>
 #include <pleat/comm/detail/by_name.hpp>
 #include <pleat/comm/detail/verify.hpp>
@@ -92,7 +92,7 @@ class communicator {
   communicator(Transport&& t) {  // NOLINT: a transport *is* a communicator
     demand_ranked<Transport>();
     if constexpr (ranked<Transport>) {
-      adopt(std::make_unique<model<Transport>>(std::move(t)));
+      adopt(make_owned<model<Transport>>(std::move(t)));
     }
   }
   communicator(communicator&& o) noexcept { *this = std::move(o); }
@@ -108,7 +108,7 @@ class communicator {
     return *this;
   }
 
-  [[nodiscard]] explicit operator bool() const noexcept { return transport_ != nullptr; }
+  [[nodiscard]] explicit operator bool() const noexcept { return static_cast<bool>(transport_); }
   [[nodiscard]] int rank() const noexcept { return rank_; }
   [[nodiscard]] int size() const noexcept { return size_; }
   [[nodiscard]] std::string_view name() const { return transport_ ? transport_->name() : "empty"; }
@@ -302,7 +302,7 @@ class communicator {
     virtual request start(call const&) = 0;
     virtual void progress() = 0;
     virtual void set_timeout(double) = 0;
-    virtual std::unique_ptr<transport> split(int color, int key) = 0;
+    virtual owned_ptr<transport> split(int color, int key) = 0;
   };
 
   template <class T> struct model final : transport {
@@ -328,11 +328,11 @@ class communicator {
       if constexpr (requires { t.set_timeout(seconds); }) t.set_timeout(seconds);
       else detail::cannot({.kind = call_kind::barrier}, t.rank(), "set_timeout");
     }
-    std::unique_ptr<transport> split(int color, int key) override {
+    owned_ptr<transport> split(int color, int key) override {
       if constexpr (requires { *t.split(color, key); }) {
         auto part = t.split(color, key);
         if (!part) return nullptr;
-        return std::make_unique<model<std::remove_cvref_t<decltype(*part)>>>(std::move(*part));
+        return make_owned<model<std::remove_cvref_t<decltype(*part)>>>(std::move(*part));
       } else {
         detail::cannot({.kind = call_kind::split}, t.rank(), "split");
       }
@@ -360,7 +360,7 @@ class communicator {
     return {.kind = call_kind::receive, .out = detail::writing(data), .root = peer, .tag = tag};
   }
 
-  PLEAT_ONCE inline void adopt(std::unique_ptr<transport> t) {
+  PLEAT_ONCE inline void adopt(owned_ptr<transport> t) {
     transport_ = std::move(t);
     rank_ = transport_->rank();
     size_ = transport_->size();
@@ -479,7 +479,7 @@ class communicator {
                 "in_parts.counts of the sender and out_parts.counts of the receiver must mirror each other", rank_};
   }
 
-  std::unique_ptr<transport> transport_;
+  owned_ptr<transport> transport_;
   int rank_ = -1, size_ = 0;
   double seconds_ = -1;
   checks checks_ = checks::cheap;

@@ -15,6 +15,7 @@
 #include <vector>
 
 #include <pleat/base/config.hpp>
+#include <pleat/base/owned_ptr.hpp>
 #include <pleat/comm/communicator.hpp>
 #include <pleat/comm/detail/local_core.hpp>
 #include <pleat/comm/detail/named_calls.hpp>
@@ -143,10 +144,10 @@ class local : public detail::named_calls<local> {
   void set_timeout(double seconds) noexcept { end_->seconds = seconds; }
 
   /// Ranks of one color become one group, ordered by key, then by rank. A negative color belongs to none.
-  PLEAT_ONCE [[nodiscard]] inline std::unique_ptr<local> split(int color, int key) {
+  PLEAT_ONCE [[nodiscard]] inline owned_ptr<local> split(int color, int key) {
     detail::local_core::place p;
     end_->run({.kind = call_kind::split, .out = {&p, 0, dtype::u8}, .root = color, .tag = key});
-    return p.core ? std::make_unique<local>(p.core, p.rank) : nullptr;
+    return p.core ? make_owned<local>(p.core, p.rank) : nullptr;
   }
 
  private:

@@ -12,6 +12,7 @@
 
 #include <pleat/base/config.hpp>
 #include <pleat/base/error.hpp>
+#include <pleat/base/owned_ptr.hpp>
 #include <pleat/comm/communicator.hpp>
 #include <pleat/comm/detail/mpi_core.hpp>
 #include <pleat/comm/detail/named_calls.hpp>
@@ -71,13 +72,13 @@ class mpi : public detail::named_calls<mpi> {
   /// time-out this communicator refuses further calls: MPI cannot take an operation back.
   PLEAT_LAZY void set_timeout(double seconds) { core_->set_timeout(seconds); }
 
-  PLEAT_ONCE [[nodiscard]] inline std::unique_ptr<mpi> split(int color, int key) {
+  PLEAT_ONCE [[nodiscard]] inline owned_ptr<mpi> split(int color, int key) {
     core_->demand_not_freed("split");
     MPI_Comm part = MPI_COMM_NULL;
     core_->check(MPI_Comm_split(core_->comm, color < 0 ? MPI_UNDEFINED : color, key, &part), "split");
     if (part == MPI_COMM_NULL) return nullptr;
     MPI_Comm_set_errhandler(part, MPI_ERRORS_RETURN);
-    return std::make_unique<mpi>(mpi(std::make_shared<detail::mpi_core>(part, true, core_->max_count)));
+    return make_owned<mpi>(mpi(std::make_shared<detail::mpi_core>(part, true, core_->max_count)));
   }
 
  private:

@@ -23,6 +23,7 @@
 
 #include <pleat/base/as_span.hpp>
 #include <pleat/base/config.hpp>
+#include <pleat/base/owned_ptr.hpp>
 #include <pleat/io/checkpoint.hpp>
 #include <pleat/io/checkpoint_layout.hpp>
 
@@ -128,7 +129,7 @@ class checkpoint_job {
   PLEAT_ONCE inline checkpoint_job(std::shared_ptr<checkpoint_layout const> layout, std::string temporary, int writer,
                                    int writers, std::vector<array_part> parts,
                                    std::vector<std::vector<std::byte>> bytes, std::optional<checkpoint_commit> commit)
-      : shared_(std::make_unique<shared>(std::move(layout), std::move(temporary), writer, writers, std::move(parts),
+      : shared_(make_owned<shared>(std::move(layout), std::move(temporary), writer, writers, std::move(parts),
                                          std::move(bytes), std::move(commit))) {
     thread_ = std::thread([s = shared_.get()] { run(*s); });
   }
@@ -232,7 +233,7 @@ class checkpoint_job {
     commit_checkpoint(*s.commit, *s.layout, as_span(sums));
   }
 
-  std::unique_ptr<shared> shared_;  // of fixed address: the thread works on it
+  owned_ptr<shared> shared_;  // of fixed address: the thread works on it
   std::thread thread_;
 };
 

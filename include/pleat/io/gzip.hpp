@@ -8,7 +8,6 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
-#include <memory>
 #include <span>
 #include <string>
 #include <utility>
@@ -18,6 +17,7 @@
 
 #include <pleat/base/config.hpp>
 #include <pleat/base/error.hpp>
+#include <pleat/base/owned_ptr.hpp>
 
 namespace pleat::io {
 
@@ -36,7 +36,7 @@ class gzip_reader {
   /// \param compressed must outlive the reader
   /// \param call       how errors introduce themselves, e.g. "io::read_idx('x.gz')"
   PLEAT_ONCE inline gzip_reader(std::span<std::byte const> compressed, std::string call)
-      : in_(compressed), call_(std::move(call)), z_(std::make_unique<z_stream>()) {
+      : in_(compressed), call_(std::move(call)), z_(make_owned<z_stream>()) {
     if (!is_gzip(in_)) throw error{call_, "not a gzip file: it does not begin with 1f 8b", remedy::copy_again};
     if (::inflateInit2(z_.get(), 15 + 16) != Z_OK)
       throw error{call_, "zlib could not be started (no memory?)",
@@ -105,7 +105,7 @@ class gzip_reader {
 
   std::span<std::byte const> in_;
   std::string call_;
-  std::unique_ptr<z_stream> z_;  // zlib keeps its address
+  owned_ptr<z_stream> z_;  // zlib keeps its address
   std::size_t taken_ = 0;
   std::uint64_t produced_ = 0;
   bool end_ = false;

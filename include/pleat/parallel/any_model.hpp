@@ -17,6 +17,7 @@
 #include <utility>
 #include <vector>
 
+#include <pleat/base/owned_ptr.hpp>
 #include <pleat/base/step_trace.hpp>
 #include <pleat/comm/attempt.hpp>
 #include <pleat/comm/world.hpp>
@@ -294,7 +295,7 @@ template <class T, class Space> class any_model : detail::ends_travel<any_model<
     });
   }
 
-  std::unique_ptr<plan::recompute_choice const> recomputes_;  // what is held between forward and backward points to it
+  owned_ptr<plan::recompute_choice const> recomputes_;  // what is held between forward and backward points to it
 
  private:
   using pipeline_type = parallel::pipeline<value_type, execution_space>;
@@ -364,10 +365,10 @@ template <class T, class Space> class any_model : detail::ends_travel<any_model<
   std::unique_ptr<hooks_type> walk_hooks_;
   std::optional<tied_sums<value_type, execution_space>> ties_;
   std::optional<double> loss_;  // of the last stage, over a pipeline
-  std::unique_ptr<network_agreement> agreement_;
+  owned_ptr<network_agreement> agreement_;
   step_place place_;
-  std::unique_ptr<step_trace> trace_ = std::make_unique<step_trace>();  // whoever shows spans in it has a pointer
-  std::vector<std::unique_ptr<parallel::share>> shares_;  // by batch size: a full one, the last one of an epoch
+  owned_ptr<step_trace> trace_ = make_owned<step_trace>();  // whoever shows spans in it has a pointer
+  std::vector<owned_ptr<parallel::share>> shares_;  // by batch size: a full one, the last one of an epoch
   parallel::share const* share_ = nullptr;
   std::vector<char> moved_;  // of piece_step
   index_t micro_ = 0;

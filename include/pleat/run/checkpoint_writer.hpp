@@ -17,6 +17,7 @@
 
 #include <pleat/base/config.hpp>
 #include <pleat/base/error.hpp>
+#include <pleat/base/owned_ptr.hpp>
 #include <pleat/base/profile.hpp>
 #include <pleat/codec/learned_steps.hpp>
 #include <pleat/comm/attempt.hpp>
@@ -112,7 +113,7 @@ class checkpoint_writer {
   std::string folder_;
   options o_;
   comm::communicator voice_;  // the model may be gone when wait is called
-  std::unique_ptr<io::checkpoint_job> job_;
+  owned_ptr<io::checkpoint_job> job_;
 };
 
 template <class T, class Space>
@@ -146,7 +147,7 @@ void checkpoint_writer::save_share(parallel::any_model<T, Space> const& m,
   if (o_.asynchronous) {
     if (!voice_) voice_ = ranks.duplicate();
     auto const failed = comm::attempt(ranks, [&] {
-      job_ = std::make_unique<io::checkpoint_job>(layout, temporary, ranks.rank(), ranks.size(), std::move(data.parts),
+      job_ = make_owned<io::checkpoint_job>(layout, temporary, ranks.rank(), ranks.size(), std::move(data.parts),
                                                   std::move(data.bytes), std::move(commit));
     });
     if (!failed) return;

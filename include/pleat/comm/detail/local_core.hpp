@@ -26,6 +26,7 @@
 
 #include <pleat/base/config.hpp>
 #include <pleat/base/error.hpp>
+#include <pleat/base/owned_ptr.hpp>
 #include <pleat/comm/detail/local_collective.hpp>
 #include <pleat/comm/detail/rank_words.hpp>
 #include <pleat/comm/types.hpp>
@@ -322,7 +323,7 @@ class local_core_of : public local_operation, public std::enable_shared_from_thi
       all_.reserve(number_of_all);
       free_.reserve(number_of_all);
       while (all_.size() < number_of_all) {
-        all_.push_back(std::make_unique<collective>());
+        all_.push_back(make_owned<collective>());
         free_.push_back(all_.back().get());
         free_.back()->calls.resize(static_cast<std::size_t>(size_));
         free_.back()->here.resize(static_cast<std::size_t>(size_));
@@ -369,7 +370,7 @@ class local_core_of : public local_operation, public std::enable_shared_from_thi
   std::condition_variable changed_;
   int sleepers_ = 0;
   std::vector<collective*> ring_;  // by number; grows to the most operations ever under way
-  std::vector<std::unique_ptr<collective>> all_;
+  std::vector<owned_ptr<collective>> all_;
   std::vector<collective*> free_;
   std::vector<std::vector<message*>> sends_, receives_;  // unmatched, by receiver
   std::optional<failure> broken_;

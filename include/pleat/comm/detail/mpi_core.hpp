@@ -15,6 +15,7 @@
 
 #include <pleat/base/config.hpp>
 #include <pleat/base/error.hpp>
+#include <pleat/base/owned_ptr.hpp>
 #include <pleat/comm/detail/local_core.hpp>
 #include <pleat/comm/detail/mpi_arrivals.hpp>
 #include <pleat/comm/detail/mpi_operation.hpp>
@@ -119,7 +120,7 @@ template <class = void> class mpi_core_of : public std::enable_shared_from_this<
   /// Negative: waits for ever.
   inline void set_timeout(double limit) {
     demand_not_freed("set_timeout");
-    if (limit >= 0 && !arrivals) arrivals = std::make_unique<mpi_arrivals>(comm);
+    if (limit >= 0 && !arrivals) arrivals = make_owned<mpi_arrivals>(comm);
     seconds = limit;
     watched_ = seconds >= 0 || !broken.empty();
   }
@@ -142,7 +143,7 @@ template <class = void> class mpi_core_of : public std::enable_shared_from_this<
   index_t max_count;
   int rank = 0, size = 1;
   double seconds = -1;
-  std::unique_ptr<mpi_arrivals> arrivals;
+  owned_ptr<mpi_arrivals> arrivals;
   std::string broken;
   bool hopeless = false;  // something was lost while an exception unwound the stack
 

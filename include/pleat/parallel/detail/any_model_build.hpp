@@ -34,7 +34,7 @@ any_model<T, Space>::any_model(std::unique_ptr<network_base> net, plan::plan p, 
   if (parts().size() > 1 && uncut)
     comm::all_or_none(all_ranks(), [&] { cut_parameters(*context_, *network_, parts().rank(), parts().size()); });
   place_ = {all_ranks().size() > 1, groups_->hybrid(), all_ranks().rank()};
-  recomputes_ = std::make_unique<plan::recompute_choice const>(plan_.recompute);
+  recomputes_ = make_owned<plan::recompute_choice const>(plan_.recompute);
 }
 
 template <class T, class Space>

@@ -229,7 +229,7 @@ template <class T, class Space> nn::pass_hooks* any_model<T, Space>::hooks(excha
 template <class T, class Space> parallel::share const& any_model<T, Space>::share_for(index_t batch) {
   for (auto const& s : shares_)
     if (s->batch() == batch) return *s;
-  shares_.push_back(std::make_unique<parallel::share>(plan_, batch, ranks_->rank(), arena_->tied()));
+  shares_.push_back(make_owned<parallel::share>(plan_, batch, ranks_->rank(), arena_->tied()));
   return *shares_.back();
 }
 
@@ -244,7 +244,7 @@ template <class T, class Space> void any_model<T, Space>::demand_one_stage(char 
 
 template <class T, class Space> void any_model<T, Space>::open_agreement(extents const& sample) {
   if (all_ranks().size() == 1) return;
-  if (!agreement_) agreement_ = std::make_unique<network_agreement>(groups_->agreement);
+  if (!agreement_) agreement_ = make_owned<network_agreement>(groups_->agreement);
   agreement_->open({steps_, share_->batch(), pipeline().size() > 1 && has_first_stage(), sample}, *network_);
 }
 template <class T, class Space> extents any_model<T, Space>::settle_agreement() const {
