@@ -130,7 +130,7 @@ class checkpoint_job {
                                    int writers, std::vector<array_part> parts,
                                    std::vector<std::vector<std::byte>> bytes, std::optional<checkpoint_commit> commit)
       : shared_(make_owned<shared>(std::move(layout), std::move(temporary), writer, writers, std::move(parts),
-                                         std::move(bytes), std::move(commit))) {
+                                   std::move(bytes), std::move(commit))) {
     thread_ = std::thread([s = shared_.get()] { run(*s); });
   }
   checkpoint_job(checkpoint_job&&) noexcept = default;

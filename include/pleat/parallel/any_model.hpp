@@ -368,7 +368,7 @@ template <class T, class Space> class any_model : detail::ends_travel<any_model<
   owned_ptr<network_agreement> agreement_;
   step_place place_;
   owned_ptr<step_trace> trace_ = make_owned<step_trace>();  // whoever shows spans in it has a pointer
-  std::vector<owned_ptr<parallel::share>> shares_;  // by batch size: a full one, the last one of an epoch
+  std::vector<owned_ptr<parallel::share>> shares_;          // by batch size: a full one, the last one of an epoch
   parallel::share const* share_ = nullptr;
   std::vector<char> moved_;  // of piece_step
   index_t micro_ = 0;

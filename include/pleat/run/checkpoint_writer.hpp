@@ -148,7 +148,7 @@ void checkpoint_writer::save_share(parallel::any_model<T, Space> const& m,
     if (!voice_) voice_ = ranks.duplicate();
     auto const failed = comm::attempt(ranks, [&] {
       job_ = make_owned<io::checkpoint_job>(layout, temporary, ranks.rank(), ranks.size(), std::move(data.parts),
-                                                  std::move(data.bytes), std::move(commit));
+                                            std::move(data.bytes), std::move(commit));
     });
     if (!failed) return;
     job_.reset();
