@@ -11,6 +11,7 @@
 #include <pleat/base/context.hpp>
 #include <pleat/base/error.hpp>
 #include <pleat/base/huge_pages.hpp>
+#include <pleat/base/owned_ptr.hpp>
 #include <pleat/base/pool.hpp>
 #include <pleat/base/pooled_array.hpp>
 #include <pleat/base/profile.hpp>
