@@ -295,6 +295,27 @@ TEST_CASE("local: a group needs a rank, and a rank must be in the group") {
   CHECK_THROWS_AS(group.communicator(-1), error);
 }
 
+TEST_CASE("local: what others give is copied first by those who want it") {
+  comm::detail::local_core core(2);
+  std::vector<std::vector<float>> in(2, std::vector<float>(2 * 8192)), out(2, std::vector<float>(4 * 8192, -1.0f));
+  comm::detail::local_core::collective* op = nullptr;
+  for (int r = 0; r < 2; ++r) {
+    auto& mine = in[static_cast<std::size_t>(r)];
+    auto& all = out[static_cast<std::size_t>(r)];
+    std::fill(mine.begin(), mine.end(), static_cast<float>(r));
+    op = &core.arrive(r, 0,
+                      {.kind = comm::call_kind::all_gather,
+                       .in = {mine.data(), static_cast<index_t>(mine.size()), dtype::f32},
+                       .out = {all.data(), static_cast<index_t>(all.size()), dtype::f32}});
+  }
+  CHECK(out[1].front() == 0.0f);  // rank 1 came last, and has taken rank 0's block
+  CHECK(out[1].back() == -1.0f);
+  CHECK(core.help(*op, 0));
+  CHECK(out[0] == out[1]);
+  CHECK(out[0].back() == 1.0f);
+  for (int r = 0; r < 2; ++r) core.leave(*op);
+}
+
 TEST_CASE("the rank that comes last takes its share of the work and leaves the others theirs") {
   for (int ranks : {1, 2, 3}) {
     comm::detail::local_core core(ranks);
@@ -309,7 +330,11 @@ TEST_CASE("the rank that comes last takes its share of the work and leaves the o
     INFO(ranks << " ranks");
     REQUIRE(op->chunks == 6);
     CHECK(op->finished == 6 / ranks);
-    CHECK(core.help(*op));  // whoever polls does the rest
+    // its share is the last region; the first one is left to rank 0, in whose memory it lies afterwards
+    CHECK(data[0].back() == static_cast<float>(ranks));
+    CHECK(data[0][static_cast<std::size_t>(op->region(ranks - 1)) * 8192] == static_cast<float>(ranks));
+    CHECK(data[0].front() == 1.0f);
+    CHECK(core.help(*op, 0));  // whoever polls does the rest
     for (auto const& d : data) CHECK(d == std::vector<float>(6 * 8192, static_cast<float>(ranks)));
     for (int r = 0; r < ranks; ++r) core.leave(*op);
   }

@@ -73,16 +73,6 @@ PLEAT_LAZY [[nodiscard]] constexpr lane_root_list lane_roots(int lanes, index_ra
 
 namespace detail {
 
-/// to = a + b; `to` may be a or b themselves.
-template <class T> inline void add_blocks(T* to, T const* a, T const* b, index_t n) noexcept {
-#if defined(__clang__)
-#pragma clang loop vectorize(assume_safety)
-#elif defined(__GNUC__) && !defined(__CUDACC__)
-#pragma GCC ivdep
-#endif
-  for (index_t i = 0; i < n; ++i) to[i] = a[i] + b[i];
-}
-
 /// Evaluates the tree over `roots` (all lanes, ascending), whose elements lie at `operands`, into `out`, which may be
 /// one of the operands.
 template <class T>

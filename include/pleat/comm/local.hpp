@@ -40,7 +40,7 @@ template <class = void> class local_endpoint_of : public std::enable_shared_from
     bool test() override {
       auto& core = *owner->core;
       if (together) {
-        if (!core.help(*together)) return false;
+        if (!core.help(*together, owner->rank)) return false;
         core.check(*together, owner->rank);
         return true;
       }
@@ -100,7 +100,7 @@ template <class = void> class local_endpoint_of : public std::enable_shared_from
 
   void progress() {
     for (auto* op : operations.active())
-      if (op->together) core->help(*op->together);
+      if (op->together) core->help(*op->together, rank);
   }
 
   std::shared_ptr<local_core> core;

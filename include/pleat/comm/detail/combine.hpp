@@ -50,11 +50,33 @@ template <reduction Op, class A> [[nodiscard]] inline A combine(A a, A b) noexce
   }
 }
 
+/// to = a + b; `to` may be a or b themselves. The loop, for code of any instruction set: additions have the same bits.
+template <class T> [[gnu::always_inline]] inline void add_loop(T* to, T const* a, T const* b, index_t n) noexcept {
+#if defined(__clang__)
+#pragma clang loop vectorize(assume_safety)
+#elif defined(__GNUC__) && !defined(__CUDACC__)
+#pragma GCC ivdep
+#endif
+  for (index_t i = 0; i < n; ++i) to[i] = a[i] + b[i];
+}
+#if defined(__x86_64__)
+template <class T> __attribute__((target("avx2"))) void add_avx2(T* to, T const* a, T const* b, index_t n) noexcept {
+  add_loop(to, a, b, n);
+}
+#endif
+template <class T> inline void add_blocks(T* to, T const* a, T const* b, index_t n) noexcept {
+#if defined(__x86_64__)
+  static bool const wide = __builtin_cpu_supports("avx2");
+  if (wide) return add_avx2(to, a, b, n);
+#endif
+  add_loop(to, a, b, n);
+}
+
 /// One block of a reduction at a time, behind function pointers: the loops exist once per (type, operation), whoever
 /// stores the result.
 struct block_operations {
   void (*load)(void* acc, void const* x, index_t n);                  ///< acc = x
-  void (*first)(void* acc, void const* x, void const* y, index_t n);  ///< acc = x (op) y
+  void (*first)(void* acc, void const* x, void const* y, index_t n);  ///< acc = x (op) y; may be one of them
   void (*combine)(void* acc, void const* x, index_t n);               ///< acc = acc (op) x
   void (*round)(void* out, void const* acc, index_t n);  ///< out = acc in the element type; null: acc has it already
 };
@@ -68,6 +90,7 @@ template <class T, reduction Op> void first_block_of(void* acc, void const* x, v
   using A = accumulator_t<T>;
   auto* a = static_cast<A*>(acc);
   auto const *p = static_cast<T const*>(x), *q = static_cast<T const*>(y);
+  if constexpr (Op == reduction::sum && std::is_floating_point_v<T>) return add_blocks<T>(a, p, q, n);
   for (index_t i = 0; i < n; ++i) a[i] = combine<Op>(static_cast<A>(p[i]), static_cast<A>(q[i]));
 }
 template <class T, reduction Op> void combine_block_of(void* acc, void const* x, index_t n) {
@@ -129,29 +152,36 @@ PLEAT_ONCE [[nodiscard]] inline block_operations operations_of(dtype t, reductio
 /// Block of the elementwise loops: accumulators of 512 doubles are 4 KiB and stay in the first-level cache.
 inline constexpr index_t combine_block = 512;
 
-/// source(r) = first byte of rank r's operand for element 0, store(i, bytes, src) stores. Combines ranks 0, 1, … in
-/// this order; the result of an element is written only after every operand of it was read, so targets may be the
-/// sources themselves.
-template <class Source, class Store>
-void fold(dtype t, reduction op, int ranks, index_t begin, index_t end, Source const& source, Store const& store) {
-  block_operations const block = operations_of(t, op);
-  auto const size = static_cast<index_t>(size_of(t));
-  alignas(64) std::byte acc[combine_block * 8];
-  alignas(64) std::byte rounded[combine_block * 2];
-  for (index_t b = begin; b < end; b += combine_block) {
-    index_t const n = std::min(combine_block, end - b);
-    auto const operand = [&](int r) { return static_cast<std::byte const*>(source(r)) + b * size; };
-    if (ranks == 1) block.load(acc, operand(0), n);
-    else block.first(acc, operand(0), operand(1), n);
-    for (int r = 2; r < ranks; ++r) block.combine(acc, operand(r), n);
-    if (block.round) block.round(rounded, acc, n);
-    store(b, n * size, static_cast<void const*>(block.round ? rounded : acc));
-  }
-}
-
 /// memcpy that knows that a buffer may be its own copy, and that nothing may be null.
 inline void copy_bytes(void* to, void const* from, index_t bytes) noexcept {
   if (bytes > 0 && to != from) std::memmove(to, from, static_cast<std::size_t>(bytes));
+}
+
+/// source(r) = first byte of rank r's operand for element 0; target(b) = where element b of the result goes. Combines
+/// ranks 0, 1, … in this order. The last operation writes the result where it goes, after every operand of its element
+/// was read, so targets may be the sources themselves. \param after(b, bytes, result) hears of every block
+template <class Source, class Target, class After>
+void fold(dtype t, reduction op, int ranks, index_t begin, index_t end, Source const& source, Target const& target,
+          After const& after) {
+  block_operations const block = operations_of(t, op);
+  auto const size = static_cast<index_t>(size_of(t));
+  alignas(64) std::byte acc[combine_block * 8];
+  for (index_t b = begin; b < end; b += combine_block) {
+    index_t const n = std::min(combine_block, end - b);
+    auto const operand = [&](int r) { return static_cast<std::byte const*>(source(r)) + b * size; };
+    void* const to = target(b);
+    void const* sum = operand(0);  // of the ranks so far, in the element type where no rounding is due
+    if (block.round && ranks == 1) block.load(acc, sum, n);
+    for (int r = 1; r < ranks; ++r) {
+      void* const here = r + 1 < ranks || block.round ? acc : to;
+      if (r > 1 && here == acc) block.combine(acc, operand(r), n);
+      else block.first(here, sum, operand(r), n);
+      sum = here;
+    }
+    if (block.round) block.round(to, acc, n);
+    else copy_bytes(to, sum, n * size);
+    after(b, n * size, static_cast<void const*>(to));
+  }
 }
 
 PLEAT_LAZY [[nodiscard]] inline std::byte const* at(void const* p, index_t elements, dtype t) noexcept {

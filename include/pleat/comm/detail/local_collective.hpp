@@ -9,6 +9,7 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -37,7 +38,12 @@ struct local_collective : local_operation {
   std::vector<char> here;
   int arrived = 0;
   std::atomic<int> released{0}, state{open};
-  std::atomic<index_t> next{0}, finished{0};
+  std::atomic<index_t> finished{0};
+  /// The next chunk of each rank's region: what it takes first, for it lies in its memory afterwards.
+  struct turn {
+    alignas(64) std::atomic<index_t> next{0};
+  };
+  std::unique_ptr<turn[]> turns;
   index_t chunks = 0, grain = 0, total = 0;
   failure why;
 
@@ -80,8 +86,23 @@ struct local_collective : local_operation {
         total = c.count();
     }
     chunks = (total + grain - 1) / grain;
+    for (int r = 0; r < ranks(); ++r)
+      turns[static_cast<std::size_t>(r)].next.store(region(r), std::memory_order_relaxed);
     state.store(chunks == 0 ? done : ready, std::memory_order_release);
     return std::nullopt;
+  }
+
+  /// Where rank r's region of the chunks begins.
+  [[nodiscard]] index_t region(int r) const noexcept { return chunks * r / ranks(); }
+  /// A chunk that nobody has taken, of rank r's region if one is left there, else of the next ranks'; -1: none.
+  [[nodiscard]] index_t take(int r) noexcept {
+    for (int k = 0; k < ranks(); ++k) {
+      int const home = (r + k) % ranks();
+      auto& next = turns[static_cast<std::size_t>(home)].next;
+      if (next.load(std::memory_order_relaxed) >= region(home + 1)) continue;
+      if (index_t const i = next.fetch_add(1, std::memory_order_relaxed); i < region(home + 1)) return i;
+    }
+    return -1;
   }
 
   /// The chunk's elements, to whom they belong. A split moves none.
@@ -103,10 +124,11 @@ struct local_collective : local_operation {
       case call_kind::reduce:
       case call_kind::all_reduce: {
         bool const everywhere = c.kind == call_kind::all_reduce;
-        reduce_range(begin, end, [&](index_t b, index_t bytes, void const* x) {
-          for (int r = 0; r < ranks(); ++r)
-            if (everywhere || r == c.root) copy_bytes(at(of(r).out.data, b, t), x, bytes);
-        });
+        reduce_range(
+            begin, end, [&](index_t b) { return at(of(everywhere ? 0 : c.root).out.data, b, t); },
+            [&](index_t b, index_t bytes, void const* x) {
+              for (int r = 1; r < ranks() && everywhere; ++r) copy_bytes(at(of(r).out.data, b, t), x, bytes);
+            });
         break;
       }
       case call_kind::reduce_scatter:
@@ -144,10 +166,9 @@ struct local_collective : local_operation {
     auto const& mine = calls[static_cast<std::size_t>(r)];
     dtype const t = mine.type();
     if (mine.reduces()) {
-      reduce_range(b, e, [&](index_t at_element, index_t bytes, void const* x) {
-        copy_bytes(at(mine.out.data, at_element - first, t), x, bytes);
-      });
-      return;
+      return reduce_range(
+          b, e, [&](index_t element) { return at(mine.out.data, element - first, t); },
+          [](index_t, index_t, void const*) {});
     }
     for (auto const& to : calls) {
       index_t const offset = mine.kind == call_kind::all_gather_v ? to.out_parts.offset(r) : first;
@@ -155,10 +176,12 @@ struct local_collective : local_operation {
     }
   }
 
-  template <class Store> void reduce_range(index_t begin, index_t end, Store const& store) {
+  template <class Target, class After>
+  void reduce_range(index_t begin, index_t end, Target const& target, After const& after) {
     auto const& c = calls.front();
     fold(
-        c.type(), c.op, ranks(), begin, end, [&](int r) { return calls[static_cast<std::size_t>(r)].in.data; }, store);
+        c.type(), c.op, ranks(), begin, end, [&](int r) { return calls[static_cast<std::size_t>(r)].in.data; }, target,
+        after);
   }
 
   [[nodiscard]] int ranks() const noexcept { return static_cast<int>(calls.size()); }

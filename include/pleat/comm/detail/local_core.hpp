@@ -81,16 +81,20 @@ class local_core_of : public local_operation, public std::enable_shared_from_thi
           changed_.notify_all();
       }
     }
-    if (completed) help(*op, (op->chunks + size_ - 1) / size_);  // who comes last is late already: the others help
+    if (completed)
+      help(*op, rank, (op->chunks + size_ - 1) / size_);  // who comes last is late already: the others help
     return *op;
   }
 
-  /// Takes chunks until none is left. \param most so many at the most \returns whether the operation is over (done or
-  /// failed)
-  inline bool help(collective& op, index_t most = std::numeric_limits<index_t>::max()) {
+  /// Takes chunks until none is left. \param rank who takes them \param most so many at the most
+  /// \returns whether the operation is over (done or failed)
+  inline bool help(collective& op, int rank, index_t most = std::numeric_limits<index_t>::max()) {
     int const s = op.state.load(std::memory_order_acquire);
     if (s == ready) {
-      for (index_t i; most-- > 0 && (i = op.next.fetch_add(1, std::memory_order_relaxed)) < op.chunks;) {
+      // what others give is copied by those who want it: the neighbour's region first
+      bool const copies =
+          op.calls.front().kind == call_kind::all_gather || op.calls.front().kind == call_kind::all_gather_v;
+      for (index_t i; most-- > 0 && (i = op.take(copies ? (rank + 1) % size_ : rank)) >= 0;) {
         if (op.calls.front().kind == call_kind::split) run_split(op);
         else op.run(i);
         if (op.finished.fetch_add(1, std::memory_order_acq_rel) + 1 == op.chunks) {
@@ -107,7 +111,7 @@ class local_core_of : public local_operation, public std::enable_shared_from_thi
   void finish(collective& op, int rank, double seconds) {
     if (!wait_until([&] { return op.state.load(std::memory_order_acquire) != open; }, seconds))
       give_up(op, rank, seconds);
-    if (!help(op)) wait_until([&] { return op.state.load(std::memory_order_acquire) >= done; }, -1);
+    if (!help(op, rank)) wait_until([&] { return op.state.load(std::memory_order_acquire) >= done; }, -1);
     check(op, rank);
   }
 
@@ -132,7 +136,7 @@ class local_core_of : public local_operation, public std::enable_shared_from_thi
                   "rank " + std::to_string(rank) + " left while an exception unwound its stack", "", true});
     }
     wake();
-    if (!help(op)) wait_until([&] { return op.state.load(std::memory_order_acquire) >= done; }, -1);
+    if (!help(op, rank)) wait_until([&] { return op.state.load(std::memory_order_acquire) >= done; }, -1);
   }
 
   // ---- messages ----
@@ -254,7 +258,8 @@ class local_core_of : public local_operation, public std::enable_shared_from_thi
     if (sleepers_ > 0) changed_.notify_all();
   }
 
-  /// Spins for about a microsecond where every rank can have a processor, then lets others run, then sleeps.
+  /// Spins for a few microseconds where every rank can have a processor, then lets others run, then sleeps: there not
+  /// before a millisecond, for whoever is woken comes late, and ranks that compute alike come together.
   /// \returns false when `seconds` (≥ 0) passed first
   template <class Done> bool wait_until(Done const& is_done, double seconds) {
     for (int i = 0; i < spins_; ++i) {
@@ -263,11 +268,15 @@ class local_core_of : public local_operation, public std::enable_shared_from_thi
       __builtin_ia32_pause();
 #endif
     }
-    for (int i = 0; i < 32; ++i) {
-      if (is_done()) return true;
-      std::this_thread::yield();
-    }
-    auto const limit = std::chrono::steady_clock::now() + std::chrono::duration<double>(std::max(seconds, 0.0));
+    auto const now = [] { return std::chrono::steady_clock::now(); };
+    auto const begin = now();
+    auto const limit = begin + std::chrono::duration<double>(std::max(seconds, 0.0));
+    do
+      for (int i = 0; i < 32; ++i) {
+        if (is_done()) return true;
+        std::this_thread::yield();
+      }
+    while (spins_ > 0 && now() - begin < std::chrono::milliseconds(1));
     std::unique_lock lock(mutex_);
     ++sleepers_;
     bool in_time = true;
@@ -327,6 +336,7 @@ class local_core_of : public local_operation, public std::enable_shared_from_thi
         free_.push_back(all_.back().get());
         free_.back()->calls.resize(static_cast<std::size_t>(size_));
         free_.back()->here.resize(static_cast<std::size_t>(size_));
+        free_.back()->turns = std::make_unique<collective::turn[]>(static_cast<std::size_t>(size_));
       }
     }
     auto* op = free_.back();
@@ -335,7 +345,6 @@ class local_core_of : public local_operation, public std::enable_shared_from_thi
     std::fill(op->here.begin(), op->here.end(), char{0});
     op->arrived = 0;
     op->released.store(0, std::memory_order_relaxed);
-    op->next.store(0, std::memory_order_relaxed);
     op->finished.store(0, std::memory_order_relaxed);
     op->state.store(open, std::memory_order_relaxed);
     return op;
