@@ -148,6 +148,23 @@ template <class First, class... Rest> struct forms {
   }
 };
 
+namespace detail {
+/// The form that a weight takes whose factors, which it has as F, take forms of their own; void: it has none.
+template <class F> struct refined_of {
+  using type = void;
+};
+template <class F>
+  requires requires { typename F::refined; }
+struct refined_of<F> {
+  using type = typename F::refined;
+};
+template <class F>
+  requires requires { typename F::bits::refined; }
+struct refined_of<F> {
+  using type = typename F::bits::refined;
+};
+}  // namespace detail
+
 /// A form as an argument.
 template <class F> struct form_tag {
   using type = F;

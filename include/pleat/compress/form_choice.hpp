@@ -64,8 +64,8 @@ struct form_request {
 };
 
 /// \throws error for a form that is not in the list, and a pattern that fits no name
-template <class List, class Net>
-void demand_form_names(parallel::model<Net>& m, form_request const& r, char const* call) {
+template <class List, class T, class Space>
+void demand_form_names(parallel::any_model<T, Space>& m, form_request const& r, char const* call) {
   std::vector<std::string> patterns;
   for (auto const& f : r.forms) {
     (void)demand_form_name<List>(call, f.form);
@@ -74,21 +74,14 @@ void demand_form_names(parallel::model<Net>& m, form_request const& r, char cons
   demand_names(m, call, ".forms", patterns);
 }
 /// The names of all weights that can take the forms, in order.
-template <class List, class Net>
-[[nodiscard]] std::vector<std::string> convertible_names(parallel::model<Net>& m, char const* call) {
+template <class List, class T, class Space>
+[[nodiscard]] std::vector<std::string> convertible_names(parallel::any_model<T, Space>& m, char const* call) {
   std::vector<std::string> names;
-  for_each_convertible<List>(m, call, {}, nullptr, [&](nn::parameter const& w) -> std::string {
+  for_each_able<List>(m, call, {}, nullptr, [&](nn::parameter const& w) -> std::string {
     names.push_back(w.name);
     return {};
   });
   return names;
-}
-/// Whether a weight is a product of factors that may take forms of their own.
-template <class W> [[nodiscard]] bool has_factors(W const& w) {
-  if constexpr (requires { typename W::forms; })
-    return w.visit(
-        [](auto tag, auto const&) { return !std::is_void_v<typename refined_of<typename decltype(tag)::type>::type>; });
-  else return false;
 }
 
 /// The positions of forms in a transform's list by name of weight; the same on every rank, absent stages included.
@@ -103,17 +96,17 @@ struct form_plan {
 
 /// Chooses for every weight that can take the forms; says what is left alone, and why. \throws error as
 /// compress::quantize says
-template <class List, class Net>
-[[nodiscard]] form_plan select_forms(parallel::model<Net>& m, form_request const& r, char const* call,
-                                     listener const& on_note) {
+template <class List, class T, class Space>
+[[nodiscard, gnu::cold]] form_plan select_forms(parallel::any_model<T, Space>& m, form_request const& r,
+                                                char const* call, listener const& on_note) {
   demand_form_names<List>(m, r, call);
   form_plan plan;
   std::string moved;
-  auto const shared = shared_names(m.net());
+  auto const shared = shared_names(m.any_net());
   auto const candidates = convertible_names<List>(m, call);
-  for_each_convertible<List>(m, call, r.ignore, &on_note, [&](auto const& w) -> std::string {
+  for_each_able<List>(m, call, r.ignore, &on_note, [&](nn::any_weight<T, Space>& w) -> std::string {
     if (r.factored && is_one_of(*r.factored, w.name)) return {};
-    if (has_factors(w)) return "it is factored, and compress::quantize alone gives factors forms";
+    if (w.factors()) return "it is factored, and compress::quantize alone gives factors forms";
     if (auto const why = why_not_encoded(w, shared); !why.empty()) return why;
     if (!r.first_layer && w.name == candidates.front()) return "the first layer";
     if (!r.last_layer && w.name == candidates.back()) return "the last layer";

@@ -7,9 +7,11 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <span>
 #include <string>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -36,6 +38,16 @@ struct n_of_m {
   int n = 2, m = 4;
 };
 
+namespace detail {
+template <class T> [[gnu::cold]] void score_magnitudes(std::vector<candidate<T>>& weights) {
+  for (auto& c : weights) {
+    c.scores.resize(c.values.size());
+    for (std::size_t i = 0; i < c.values.size(); ++i)
+      c.scores[i] = std::abs(static_cast<typename candidate<T>::score_type>(c.values[i]));
+  }
+}
+}  // namespace detail
+
 /// What matters is |w|. A criterion is a small value with
 ///
 ///     static constexpr char const* what;
@@ -48,11 +60,7 @@ struct magnitude {
   static constexpr char const* what = "magnitude";
   static constexpr bool takes_shards = true;
   template <class Net, class C> void score(parallel::model<Net>&, std::vector<C>& weights) const {
-    for (auto& c : weights) {
-      c.scores.resize(c.values.size());
-      for (std::size_t i = 0; i < c.values.size(); ++i)
-        c.scores[i] = std::abs(static_cast<typename C::score_type>(c.values[i]));
-    }
+    detail::score_magnitudes(weights);
   }
 };
 
@@ -80,8 +88,9 @@ PLEAT_ONCE inline void demand_sparsity(char const* call, double sparsity) {
                 "Say .sparsity = 0.9 to remove 90 %"};
 }
 /// \throws error if a pattern makes no sense, or does not fit a weight or this rank's part of it
-template <class Net, class T>
-void demand_pattern(parallel::model<Net> const& m, char const* call, n_of_m p, std::vector<candidate<T>> const& all) {
+template <class T, class Space>
+[[gnu::cold]] void demand_pattern(parallel::any_model<T, Space> const& m, char const* call, n_of_m p,
+                                  std::vector<candidate<T>> const& all) {
   auto const text = std::to_string(p.n) + ":" + std::to_string(p.m);
   if (p.m < 2 || p.n < 1 || p.n >= p.m)
     throw error{call,
@@ -101,6 +110,135 @@ void demand_pattern(parallel::model<Net> const& m, char const* call, n_of_m p, s
             "' to one rank, which cuts a group of " + text;
   }
   agree(m, call, bad, "Cut at multiples of m: give the placement a unit");
+}
+
+/// A criterion that trains while it looks.
+template <class Criterion, class Model, class Candidates>
+concept prepares = requires(Criterion const& c, Model& m, Candidates& now) { c.prepare(m, now); };
+
+/// What a pruning does, whatever its criterion: prune_by's members.
+struct pruning {
+  double sparsity;
+  compress::scope scope;
+  prune_schedule const& schedule;
+  bool retrains;
+  std::vector<std::string> const& ignore;
+  listener const& on_note;
+  char const* criterion;
+  bool trained;  ///< the criterion trains: the numbers are others once it has looked
+  std::optional<n_of_m> const& pattern;
+  std::vector<std::vector<std::string>> const& groups;
+};
+
+/// Who competes with whom: from names and whole extents, so that every rank says the same.
+template <class T>
+[[nodiscard, gnu::cold]] std::vector<rivals> rivals_of(pruning const& p, std::vector<candidate<T>> const& all,
+                                                       double target) {
+  std::vector<rivals> out;
+  std::vector<index_t> sizes;
+  auto const enter = [&](std::size_t g, std::size_t c) {
+    if (out.size() <= g) out.resize(g + 1), sizes.resize(g + 1);
+    out[g].runs.push_back({c, 0, all[c].size()});
+    sizes[g] += all[c].whole.size();
+  };
+  for (std::size_t c = 0; c < all.size(); ++c) {
+    auto const& w = all[c];
+    if (p.scope == compress::scope::row) {
+      std::size_t const begin = out.size();
+      index_t const rows = w.whole[0], columns = w.columns();
+      for (index_t r = 0; r < rows; ++r) {
+        out.emplace_back();
+        sizes.push_back(w.whole.size_from(1));
+        if (w.size() == 0 || r < w.box[0].begin || r >= w.box[0].end) continue;
+        index_t const first = (r - w.box[0].begin) * columns - w.offset;
+        index_range const here = intersect({first, first + columns}, {0, w.size()});
+        if (!here.empty()) out[begin + static_cast<std::size_t>(r)].runs.push_back({c, here.begin, here.end});
+      }
+    } else if (p.scope == compress::scope::group) {
+      std::size_t g = 0;
+      while (g < p.groups.size() && !matches_any(p.groups[g], w.name)) ++g;
+      enter(g, c);
+    } else {
+      enter(p.scope == compress::scope::layer ? c : 0, c);
+    }
+  }
+  for (std::size_t g = 0; g < out.size(); ++g) out[g].goes = pruned_count(target, sizes[g]);
+  return out;
+}
+
+template <class T, class Space>
+[[gnu::cold]] void remove_pruned(parallel::any_model<T, Space>& m, pruning const& p, std::vector<candidate<T>>& all,
+                                 double target) {
+  std::string bad;
+  for (auto const& c : all)
+    for (index_t i = 0; i < c.size() && bad.empty(); ++i)
+      if (!std::isfinite(c.scores[static_cast<std::size_t>(i)]))
+        bad = "the score of element " + std::to_string(c.place_in_whole(i)) + " of '" + c.name + "' by " + p.criterion +
+              " is not finite";
+  agree(m, "compress::prune", bad, "Look at the data that the criterion was given, and at the learning rate");
+  if (p.pattern) {
+    auto const kept = static_cast<index_t>(std::ceil((1 - target) * p.pattern->m - 1e-9));
+    for (auto& c : all) keep_in_groups(m.shards(), c, std::max<index_t>(kept, p.pattern->n), p.pattern->m);
+    return;
+  }
+  remove_lowest(all, std::span<rivals const>(rivals_of(p, all, target)), sum_of_parts<T, Space>{&m});
+}
+
+template <class T, class Space>
+[[nodiscard]] double zeros_of(parallel::any_model<T, Space> const& m, std::vector<candidate<T>> const& all) {
+  index_t n = 0, alive = 0;
+  for (auto const& c : all) n += c.whole.size();
+  for (auto const a : living(m, all)) alive += a;
+  return n ? static_cast<double>(n - alive) / static_cast<double>(n) : 0;
+}
+
+/// prune_by::run, compiled once for all networks. \param score gives all weights their scores \param retrain trains
+/// between two steps
+template <class T, class Space>
+[[gnu::cold]] void prune_weights(parallel::any_model<T, Space>& m, pruning const& p,
+                                 std::type_identity_t<std::function<void(std::vector<candidate<T>>&)>> const& score,
+                                 std::function<void()> const& retrain) {
+  constexpr char const* call = "compress::prune";
+  if (p.scope == compress::scope::group && p.groups.empty() && !p.pattern)
+    throw error{call, "scope::group needs .groups",
+                "Say which names compete together: .groups = {{\"block.*.fc?.*\"}, {\"head.*\"}}"};
+  if (!p.groups.empty() && (p.scope != compress::scope::group || p.pattern))
+    throw error{call,
+                p.pattern ? ".groups is given beside a pattern" : ".groups is given, and .scope is not scope::group",
+                p.pattern ? "Leave out .groups: a pattern looks at each group of its own"
+                          : "Say .scope = compress::scope::group, or leave out .groups"};
+  int const steps = steps_of(p.schedule);
+  if (steps == 1 && p.retrains)
+    say(m, p.on_note,
+        std::string(call) +
+            ": .retrain trains between steps, and the schedule has one: nothing is trained between steps. "
+            "Append a fine_tune, or say .schedule = cubic{5}");
+  if (steps > 1 && !p.retrains)
+    say(m, p.on_note,
+        std::string(call) + ": the schedule has " + std::to_string(steps) +
+            " steps but nothing trains between them, so they do at once what one step does. Say .retrain = "
+            "fine_tune(data, {.epochs = 1})");
+  double const last = p.pattern ? 1 - static_cast<double>(p.pattern->n) / p.pattern->m : p.sparsity;
+  for (auto const& g : p.groups) demand_names(m, call, ".groups", g);
+  auto now = gather(m, call, p.ignore, &p.on_note);
+  if (p.pattern) demand_pattern(m, call, *p.pattern, now);
+  double const first = std::min(zeros_of(m, now), last);
+  for (int t = 1; t <= steps; ++t) {
+    if (t > 1) {
+      if (!p.retrains) break;
+      now = gather(m, call, p.ignore, nullptr);
+    }
+    score(now);
+    if (p.trained) {  // the numbers are others afterwards
+      auto scores = std::move(now);
+      now = gather(m, call, p.ignore, nullptr);
+      for (std::size_t i = 0; i < now.size(); ++i) now[i].scores = std::move(scores[i].scores);
+    }
+    remove_pruned(m, p, now, p.retrains ? sparsity_at(p.schedule, t, first, last) : last);
+    encode(m, p.ignore, now);
+    if (p.retrains && t < steps) retrain();
+  }
+  say_emptied(m, call, p.on_note, now);
 }
 
 }  // namespace detail
@@ -150,113 +288,20 @@ template <class Criterion = magnitude> struct prune_by {
   /// Collective. \throws error for a sparsity outside [0, 1), a pattern that does not divide, a weight with NaN or
   /// infinity (by name), or if no weight is selected
   template <class Net> void run(parallel::model<Net>& m) const {
-    constexpr char const* call = "compress::prune";
-    detail::demand_sparsity(call, sparsity);
-    if (m.shards() && !detail::takes_shards<Criterion>) return detail::run_on_whole_parameters(m, *this);
-    if (scope == compress::scope::group && groups.empty() && !pattern)
-      throw error{call, "scope::group needs .groups",
-                  "Say which names compete together: .groups = {{\"block.*.fc?.*\"}, {\"head.*\"}}"};
-    if (!groups.empty() && (scope != compress::scope::group || pattern))
-      throw error{call,
-                  pattern ? ".groups is given beside a pattern" : ".groups is given, and .scope is not scope::group",
-                  pattern ? "Leave out .groups: a pattern looks at each group of its own"
-                          : "Say .scope = compress::scope::group, or leave out .groups"};
-    int const steps = steps_of(schedule);
-    if (steps == 1 && retrain)
-      detail::say(m, on_note,
-                  std::string(call) +
-                      ": .retrain trains between steps, and the schedule has one: nothing is trained between steps. "
-                      "Append a fine_tune, or say .schedule = cubic{5}");
-    if (steps > 1 && !retrain)
-      detail::say(m, on_note,
-                  std::string(call) + ": the schedule has " + std::to_string(steps) +
-                      " steps but nothing trains between them, so they do at once what one step does. Say .retrain = "
-                      "fine_tune(data, {.epochs = 1})");
-    double const last = pattern ? 1 - static_cast<double>(pattern->n) / pattern->m : sparsity;
-    for (auto const& g : groups) detail::demand_names(m, call, ".groups", g);
-    auto now = detail::gather(m, call, ignore, &on_note);
-    if (pattern) detail::demand_pattern(m, call, *pattern, now);
-    double const first = std::min(zeros(m, now), last);
-    for (int t = 1; t <= steps; ++t) {
-      if (t > 1) {
-        if (!retrain) break;
-        now = detail::gather(m, call, ignore, nullptr);
-      }
-      if constexpr (requires { criterion.prepare(m, now); }) {  // it trains: the numbers are others afterwards
-        criterion.prepare(m, now);
-        auto scores = std::move(now);
-        now = detail::gather(m, call, ignore, nullptr);
-        for (std::size_t i = 0; i < now.size(); ++i) now[i].scores = std::move(scores[i].scores);
-      } else {
-        criterion.score(m, now);
-      }
-      remove(m, now, retrain ? sparsity_at(schedule, t, first, last) : last);
-      detail::encode(m, ignore, now);
-      if (retrain && t < steps) retrain->run(m);
-    }
-    detail::say_emptied(m, call, on_note, now);
-  }
-
- private:
-  template <class Net, class T>
-  void remove(parallel::model<Net>& m, std::vector<detail::candidate<T>>& all, double target) const {
-    std::string bad;
-    for (auto const& c : all)
-      for (index_t i = 0; i < c.size() && bad.empty(); ++i)
-        if (!std::isfinite(c.scores[static_cast<std::size_t>(i)]))
-          bad = "the score of element " + std::to_string(c.place_in_whole(i)) + " of '" + c.name + "' by " +
-                Criterion::what + " is not finite";
-    detail::agree(m, "compress::prune", bad, "Look at the data that the criterion was given, and at the learning rate");
-    if (pattern) {
-      auto const kept = static_cast<index_t>(std::ceil((1 - target) * pattern->m - 1e-9));
-      for (auto& c : all) detail::keep_in_groups(m.shards(), c, std::max<index_t>(kept, pattern->n), pattern->m);
-      return;
-    }
-    detail::remove_lowest(all, std::span<detail::rivals const>(rivals_of(all, target)), detail::sum_of_parts<Net>{&m});
-  }
-
-  /// Who competes with whom: from names and whole extents, so that every rank says the same.
-  template <class T>
-  [[nodiscard]] std::vector<detail::rivals> rivals_of(std::vector<detail::candidate<T>> const& all,
-                                                      double target) const {
-    std::vector<detail::rivals> out;
-    std::vector<index_t> sizes;
-    auto const enter = [&](std::size_t g, std::size_t c) {
-      if (out.size() <= g) out.resize(g + 1), sizes.resize(g + 1);
-      out[g].runs.push_back({c, 0, all[c].size()});
-      sizes[g] += all[c].whole.size();
-    };
-    for (std::size_t c = 0; c < all.size(); ++c) {
-      auto const& w = all[c];
-      if (scope == compress::scope::row) {
-        std::size_t const begin = out.size();
-        index_t const rows = w.whole[0], columns = w.columns();
-        for (index_t r = 0; r < rows; ++r) {
-          out.emplace_back();
-          sizes.push_back(w.whole.size_from(1));
-          if (w.size() == 0 || r < w.box[0].begin || r >= w.box[0].end) continue;
-          index_t const first = (r - w.box[0].begin) * columns - w.offset;
-          index_range const here = intersect({first, first + columns}, {0, w.size()});
-          if (!here.empty()) out[begin + static_cast<std::size_t>(r)].runs.push_back({c, here.begin, here.end});
-        }
-      } else if (scope == compress::scope::group) {
-        std::size_t g = 0;
-        while (g < groups.size() && !detail::matches_any(groups[g], w.name)) ++g;
-        enter(g, c);
-      } else {
-        enter(scope == compress::scope::layer ? c : 0, c);
-      }
-    }
-    for (std::size_t g = 0; g < out.size(); ++g) out[g].goes = detail::pruned_count(target, sizes[g]);
-    return out;
-  }
-
-  template <class Net, class T>
-  [[nodiscard]] static double zeros(parallel::model<Net> const& m, std::vector<detail::candidate<T>> const& all) {
-    index_t n = 0, alive = 0;
-    for (auto const& c : all) n += c.whole.size();
-    for (auto const a : detail::living(m, all)) alive += a;
-    return n ? static_cast<double>(n - alive) / static_cast<double>(n) : 0;
+    detail::demand_sparsity("compress::prune", sparsity);
+    if constexpr (!detail::takes_shards<Criterion>)
+      if (m.shards()) return detail::run_on_whole_parameters(m, *this);
+    using candidates = std::vector<detail::candidate<typename parallel::model<Net>::value_type>>;
+    using any = typename parallel::model<Net>::any_type;
+    constexpr bool trained = detail::prepares<Criterion, parallel::model<Net>, candidates>;
+    detail::prune_weights(
+        static_cast<any&>(m),
+        {sparsity, scope, schedule, retrain.has_value(), ignore, on_note, Criterion::what, trained, pattern, groups},
+        [&](candidates& now) {
+          if constexpr (trained) criterion.prepare(m, now);
+          else criterion.score(m, now);
+        },
+        [&] { retrain->run(m); });
   }
 };
 

@@ -11,6 +11,8 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <type_traits>
+#include <typeinfo>
 #include <utility>
 #include <variant>
 #include <vector>
@@ -96,39 +98,14 @@ template <class Form = codec::int8<float>, class... Others> struct quantize {
   /// (of a factor, too) that a form's blocks do not divide and forms that factors cannot take (misfit::refuse), an empty
   /// calibration set, a weight that was trained with other codes (quantize_aware), or if no weight is selected
   template <class Net> void run(parallel::model<Net>& m) const {
-    detail::check(observer);
-    if (activations) {
-      activations->check("compress::quantize");
-      if constexpr (!choice_list::template contains<codec::int8<float>>)
-        throw error{"compress::quantize", "static activations are for codec::int8, which is not among the forms",
-                    "Leave .activations empty: block forms quantize activations as they come"};
-    }
-    detail::form_request request{forms, misfit, first_layer, last_layer, ignore};
-    detail::demand_form_names<choice_list>(m, request, "compress::quantize");
-    auto const factors = detail::select_factors<choice_list>(m, request, "compress::quantize", on_note);
-    request.factored = &factors.seen;
-    request.something = !factors.chosen.empty();
-    auto const plan = detail::select_forms<choice_list>(m, request, "compress::quantize", on_note);
-    if (activations && !factors.chosen.empty())
-      detail::say(m, on_note, "compress::quantize: factors quantize activations as they come, not by samples");
-    comm::all_or_none(m.all_ranks(), [&] {
-      m.net().for_each_parameter([&](auto& w) {
-        if (auto const* const chosen = factors.find(w.name))
-          return detail::store_factors<choice_list>(m, w, *chosen, {observer, scales == per::tensor},
-                                                    "compress::quantize");
-        if constexpr (detail::can_take<decltype(w), choice_list>)
-          if (int const at = plan.form_of(w.name); at >= 0)
-            codec::visit_form<choice_list>(at, [&](auto tag) { encode<typename decltype(tag)::type>(m, w); });
-      });
-    });
-    m = m.rebuild(m.net());  // an arena without the encoded weights
-    if (activations && !plan.chosen.empty()) calibrate(m, plan);
+    run_on(static_cast<typename parallel::model<Net>::any_type&>(m));
   }
 
  private:
-  template <class F, class Model, class W> void encode(Model& m, W& w) const {
-    using T = typename W::value_type;
-    using Space = typename W::execution_space;
+  /// Compiled once for all networks.
+  template <class T, class Space> void run_on(parallel::any_model<T, Space>& m) const;
+  template <class F, class T, class Space>
+  void encode(parallel::any_model<T, Space>& m, nn::any_weight<T, Space>& w) const {
     auto& c = m.context();
     if (!w.absent) {
       auto const here = m.open(w);
@@ -140,15 +117,9 @@ template <class Form = codec::int8<float>, class... Others> struct quantize {
       };
       auto const encode_numbers = [&] {
         // codes that the weight was trained with (codec/fake_quantized.hpp)
-        bool const exact = w.visit([&](auto tag, auto& s) {
-          if constexpr (requires { decltype(tag)::type::template convert<F>(c, w.shape, s, fresh); }) {
-            bool const same = decltype(tag)::type::template convert<F>(c, w.shape, s, fresh);
-            if (!same && !F::trainable) detail::refuse_trained_codes("", "", s.grid.words(), std::string(F::name));
-            return same;
-          } else {
-            return false;
-          }
-        });
+        auto const same = w.store_codes(c, w.position_of(typeid(F)), &fresh);
+        if (same && !*same && !F::trainable) detail::refuse_trained_codes("", "", w.code_words(), std::string(F::name));
+        bool const exact = same.value_or(false);
         if (exact && scales == per::tensor)
           throw error{"", "it was trained with a step for each row, not one for the whole weight",
                       "Leave .scales as it is"};
@@ -233,26 +204,53 @@ template <class Form = codec::int8<float>, class... Others> struct quantize {
     return std::isfinite(codec::detail::finite_amax(numbers)) ? range_of(observer, numbers) : 0.0f;
   }
 
-  /// f(weight&, storage&) for every weight that this call gave the form int8.
-  template <class Net, class F>
-  static void for_each_int8(parallel::model<Net>& m, detail::form_plan const& plan, F&& f) {
-    using int8 = codec::int8<float>;
-    m.net().for_each_parameter([&](auto& w) {
-      using W = std::remove_cvref_t<decltype(w)>;
-      if constexpr (requires { typename W::forms; })
-        if constexpr (W::forms::template contains<int8>)
-          if (plan.form_of(w.name) >= 0 && w.form_name() == int8::name) f(w, w.storage_of(codec::form_tag<int8>{}));
-    });
-  }
-
-  template <class Net> void calibrate(parallel::model<Net>& m, detail::form_plan const& plan) const {
+  template <class T, class Space>
+  void calibrate(parallel::any_model<T, Space>& m, detail::form_plan const& plan) const {
     using int8 = codec::int8<float>;
     if constexpr (choice_list::template contains<int8>) {
-      detail::give_input_scales(
-          m, *activations, "compress::quantize", on_note, [&](auto&& f) { for_each_int8(m, plan, f); },
-          [](auto& s, float range) { int8::set_input_range(s, range); });
+      auto const for_each_int8 = [&](auto&& f) {  // those that this call gave the form
+        m.any_net().for_each_parameter([&](nn::any_weight<T, Space>& w) {
+          if (plan.form_of(w.name) >= 0 && w.template uses<int8>()) f(w, w.storage_of(codec::form_tag<int8>{}));
+        });
+      };
+      detail::give_input_scales(m, *activations, "compress::quantize", on_note, for_each_int8,
+                                [](auto& s, float range) { int8::set_input_range(s, range); });
     }
   }
 };
+
+template <class Form, class... Others>
+template <class T, class Space>
+[[gnu::cold]] void quantize<Form, Others...>::run_on(parallel::any_model<T, Space>& m) const {
+  detail::check(observer);
+  if (activations) {
+    activations->check("compress::quantize");
+    if constexpr (!choice_list::template contains<codec::int8<float>>)
+      throw error{"compress::quantize", "static activations are for codec::int8, which is not among the forms",
+                  "Leave .activations empty: block forms quantize activations as they come"};
+  }
+  detail::form_request request{forms, misfit, first_layer, last_layer, ignore};
+  detail::demand_form_names<choice_list>(m, request, "compress::quantize");
+  auto const factors = detail::select_factors<choice_list>(m, request, "compress::quantize", on_note);
+  request.factored = &factors.seen;
+  request.something = !factors.chosen.empty();
+  auto const plan = detail::select_forms<choice_list>(m, request, "compress::quantize", on_note);
+  if (activations && !factors.chosen.empty())
+    detail::say(m, on_note, "compress::quantize: factors quantize activations as they come, not by samples");
+  comm::all_or_none(m.all_ranks(), [&] {
+    m.any_net().for_each_parameter([&](nn::any_weight<T, Space>& w) {
+      if (auto const* const chosen = factors.find(w.name))
+        return detail::store_factors<choice_list>(m, w, *chosen, {observer, scales == per::tensor},
+                                                  "compress::quantize");
+      if (int const at = plan.form_of(w.name); at >= 0)
+        codec::visit_form<choice_list>(at, [&](auto tag) {
+          using F = typename decltype(tag)::type;
+          if constexpr (std::is_same_v<typename F::value_type, T>) encode<F>(m, w);  // others are in no weight's set
+        });
+    });
+  });
+  m = m.clone();  // an arena without the encoded weights
+  if (activations && !plan.chosen.empty()) calibrate(m, plan);
+}
 
 }  // namespace pleat::compress

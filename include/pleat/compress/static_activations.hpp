@@ -44,8 +44,7 @@ struct static_activations {
   /// Lets the model answer all samples, each on one of the replicas. Collective.
   /// \returns whether this rank's answers count: of sharded parameters all ranks must answer, those too for which there
   /// is no sample
-  template <class Net> bool walk(parallel::model<Net> const& m) const {
-    using T = nn::value_type_of<Net>;
+  template <class T, class Space> [[gnu::cold]] bool walk(parallel::any_model<T, Space> const& m) const {
     bool const together = m.plan().state_stage == 3;  // an answer gathers parameters: every rank gives as many
     index_t const ranks = m.ranks().size(), least = data.size() / ranks;
     index_range mine = block_range(data.size(), ranks, m.ranks().rank());
@@ -84,8 +83,8 @@ template <class Communicator> void merge_over(Communicator& ranks, codec::magnit
 /// already keeps it. Collective. \param for_each for_each(f) calls f(weight&, storage&) for every one of them in the
 /// order of the network, absent ones too \param set_range what a storage does with a range \throws error on all ranks
 /// for inputs with NaN or infinity
-template <class Net, class Each, class Set>
-void give_input_scales(parallel::model<Net>& m, static_activations const& how, std::string const& call,
+template <class T, class Space, class Each, class Set>
+void give_input_scales(parallel::any_model<T, Space>& m, static_activations const& how, std::string const& call,
                        listener const& on_note, Each const& for_each, Set const& set_range) {
   for_each([&](auto& w, auto& s) {
     if (!w.absent && !(s.input_scale > 0)) s.watch = std::make_shared<codec::magnitude_histogram>();

@@ -71,16 +71,17 @@ PLEAT_ONCE inline void demand_fitting(char const* call, char const* option, std:
   }
 }
 /// The same of the names of parameters. \throws error on every rank alike
-template <class Net>
-void demand_names(parallel::model<Net>& m, char const* call, char const* option,
+template <class T, class Space>
+void demand_names(parallel::any_model<T, Space>& m, char const* call, char const* option,
                   std::vector<std::string> const& patterns) {
   if (patterns.empty()) return;
   std::vector<std::string> known;
-  m.net().for_each_parameter([&](nn::parameter const& w) { known.push_back(w.name); });
+  m.any_net().for_each_parameter([&](nn::parameter const& w) { known.push_back(w.name); });
   demand_fitting(call, option, patterns, known);
 }
 
-template <class Net> void say(parallel::model<Net> const& m, listener const& to, std::string const& line) {
+template <class T, class Space>
+void say(parallel::any_model<T, Space> const& m, listener const& to, std::string const& line) {
   if (!to) m.say(line);
   else if (m.all_ranks().rank() == 0) to(line);
 }
@@ -213,20 +214,7 @@ template <class Forms, class Transform>
   requires requires { typename Transform::template form_set<typename Forms::value_type>; }
 struct added<Forms, Transform> : joined_set<Forms, typename Transform::template form_set<typename Forms::value_type>> {
 };
-/// The form that a weight takes whose factors, which it has as F, take forms of their own; void: it has none.
-template <class F> struct refined_of {
-  using type = void;
-};
-template <class F>
-  requires requires { typename F::refined; }
-struct refined_of<F> {
-  using type = typename F::refined;
-};
-template <class F>
-  requires requires { typename F::bits::refined; }
-struct refined_of<F> {
-  using type = typename F::bits::refined;
-};
+using codec::detail::refined_of;
 template <class Forms, class Refined> struct with_one {
   static_assert(
       requires { sizeof(Refined); },

@@ -1,24 +1,28 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 /// \file
-/// A weight whose set of forms is forgotten: what files, reports, placements and checkpoints ask of it, one virtual
-/// call per weight. So they are compiled once per element type; products are weight's own affair.
+/// A weight whose set of forms is forgotten: what files, reports, placements, checkpoints and transforms ask of it, one
+/// virtual call per weight. So they are compiled once per element type; products are weight's own affair.
 #pragma once
 
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <span>
 #include <string>
 #include <string_view>
+#include <typeinfo>
 #include <vector>
 
 #include <pleat/base/context.hpp>
 #include <pleat/codec/error_norms.hpp>
 #include <pleat/codec/file_tensor.hpp>
+#include <pleat/codec/form.hpp>
 #include <pleat/codec/learned_steps.hpp>
 #include <pleat/codec/product_places.hpp>
 #include <pleat/nn/parameter.hpp>
+#include <pleat/nn/weight_factors.hpp>
 #include <pleat/tensor/tensor.hpp>
 
 namespace pleat::nn {
@@ -36,6 +40,27 @@ template <class T, class Space> class any_weight : public parameter {
   [[nodiscard]] virtual std::vector<std::string_view> form_names() const = 0;
   /// Selects a form by its position; its storage is filled by from_file.
   virtual void use_form_at(int at) = 0;
+
+  /// Position of a form in the set; −1: it cannot take it.
+  [[nodiscard]] virtual int position_of(std::type_info const& form) const = 0;
+  /// The storage of a member of the set, by its position; arena memory is attached.
+  [[nodiscard]] virtual void* storage_at(int at) const = 0;
+  template <class F> [[nodiscard]] bool can_take() const { return position_of(typeid(F)) >= 0; }
+  template <class F> [[nodiscard]] bool uses() const { return position_of(typeid(F)) == form; }
+  /// The storage of a form that it can take.
+  template <class F> [[nodiscard]] typename F::template storage<Space>& storage_of(codec::form_tag<F>) const {
+    return *static_cast<typename F::template storage<Space>*>(storage_at(position_of(typeid(F))));
+  }
+  /// Selects a form that it can take; its storage must be filled by the caller.
+  template <class F> void use_form() { use_form_at(position_of(typeid(F))); }
+
+  /// Of a form that trains codes (codec/fake_quantized.hpp): writes these into a storage of the member `at` of the set.
+  /// \returns whether they are codes of that form, and nothing for a form that trains none
+  [[nodiscard]] virtual std::optional<bool> store_codes(context<Space>& c, int at, void* to) const = 0;
+  /// Which codes those are, in words.
+  [[nodiscard]] virtual std::string code_words() const = 0;
+  /// Null where the form in use has none that could take forms of their own.
+  [[nodiscard]] virtual std::unique_ptr<factors_of_weight<Space>> factors() = 0;
 
   /// Dense values into `out` (size() elements of the space's memory).
   virtual void decode(context<Space>& c, T* out) const = 0;

@@ -11,6 +11,7 @@
 #include <string>
 #include <string_view>
 #include <type_traits>
+#include <typeinfo>
 #include <utility>
 #include <vector>
 
@@ -36,6 +37,13 @@ concept keeps_masks = requires(context<Space>& c, std::vector<std::uint8_t> cons
 template <class F, class Space>
 concept takes_masks = requires(context<Space>& c, std::vector<std::uint8_t> const& bits,
                                typename F::template storage<Space>& s) { F::take_mask(c, bits, s); };
+/// Whether a form that trains codes can write them as the form F.
+template <class Trained, class F, class Space>
+concept converts_to =
+    requires(context<Space>& c, extents const& shape, typename Trained::template storage<Space> const& s,
+             typename F::template storage<Space>& to) { Trained::template convert<F>(c, shape, s, to); };
+template <class F, class Space>
+concept trains_grid = requires(typename F::template storage<Space> const& s) { s.grid.words(); };
 /// Whether a form may round the inputs of its products while it trains (codec/fake_quantized.hpp).
 template <class F, class Space>
 concept may_round_inputs = requires(typename F::template storage<Space> const& s) { F::rounds_inputs(s); };
@@ -73,6 +81,36 @@ template <class Forms, class Space> class weight : public any_weight<typename Fo
   }
   void use_form_at(int at) final {
     codec::visit_form<Forms>(at, [&](auto tag) { use_form<typename decltype(tag)::type>(); });
+  }
+
+  [[nodiscard]] int position_of(std::type_info const& wanted) const final {
+    for (int i = 0; i < Forms::size; ++i)
+      if (codec::visit_form<Forms>(i, [&](auto tag) { return typeid(typename decltype(tag)::type) == wanted; }))
+        return i;
+    return -1;
+  }
+  [[nodiscard]] void* storage_at(int at) const final {
+    return codec::visit_form<Forms>(at, [&](auto tag) -> void* { return &storage_of(tag); });
+  }
+  [[nodiscard]] std::optional<bool> store_codes(context<Space>& c, int at, void* to) const final {
+    return visit([&](auto tag, auto const& s) { return store_codes_of<typename decltype(tag)::type>(c, s, at, to); });
+  }
+  [[nodiscard]] std::string code_words() const final {
+    return visit([](auto tag, auto const& s) -> std::string {
+      if constexpr (detail::trains_grid<typename decltype(tag)::type, Space>) return s.grid.words();
+      else return {};
+    });
+  }
+  [[nodiscard]] std::unique_ptr<factors_of_weight<Space>> factors() final {
+    return visit([&](auto tag, [[maybe_unused]] auto& s) -> std::unique_ptr<factors_of_weight<Space>> {
+      [[maybe_unused]] auto& w = *this;
+      using From = typename decltype(tag)::type;
+      using To = typename codec::detail::refined_of<From>::type;
+      if constexpr (std::is_void_v<To>) return nullptr;
+      else if constexpr (Forms::template contains<To>)
+        return std::make_unique<detail::stored_factors<weight, From, To>>(w, s);
+      else return std::make_unique<detail::fixed_factors<Space>>();
+    });
   }
 
   /// Calls f(form_tag<F>, storage&) for the form in use, with its memory attached.
@@ -264,6 +302,16 @@ template <class Forms, class Space> class weight : public any_weight<typename Fo
   }
 
  private:
+  template <class Trained, class Storage>
+  [[nodiscard]] std::optional<bool> store_codes_of(context<Space>& c, Storage const& s, int at, void* to) const {
+    return codec::visit_form<Forms>(at, [&](auto tag) -> std::optional<bool> {
+      [[maybe_unused]] auto const& w = *this;
+      using F = typename decltype(tag)::type;
+      if constexpr (detail::converts_to<Trained, F, Space>)
+        return Trained::template convert<F>(c, w.shape, s, *static_cast<typename F::template storage<Space>*>(to));
+      else return std::nullopt;
+    });
+  }
   template <class F> decltype(auto) visit_in_use(F&& f) const {
     return codec::visit_form<Forms>(form, std::forward<F>(f));
   }

@@ -14,6 +14,7 @@
 #include <pleat/base/config.hpp>
 #include <pleat/codec/form.hpp>
 #include <pleat/compress/transform.hpp>
+#include <pleat/nn/any_weight.hpp>
 #include <pleat/tensor/detail/number.hpp>
 
 namespace pleat::compress::detail {
@@ -29,6 +30,12 @@ template <class Weight, class Wanted> [[nodiscard]] consteval bool can_take_all(
 }
 template <class Weight, class Wanted>
 inline constexpr bool can_take = can_take_all<std::remove_cvref_t<Weight>, Wanted>();
+
+/// The same of a weight whose set is forgotten.
+template <class T, class Space, class... Fs>
+[[nodiscard]] bool is_able(nn::any_weight<T, Space> const& w, codec::form_tag<codec::forms<Fs...>>) {
+  return (w.template can_take<Fs>() && ...);
+}
 
 PLEAT_ONCE [[nodiscard]] inline bool all_finite(std::span<double const> values) {
   return std::all_of(values.begin(), values.end(), [](double v) { return std::isfinite(v); });
@@ -109,6 +116,21 @@ void for_each_convertible(parallel::model<Net>& m, char const* call, std::vector
     if (w.kind != nn::parameter_kind::trainable || matches_any(ignore, w.name)) return;
     if constexpr (can_take<decltype(w), List>) leave(w, f(w));
     else if (w.shape.rank() >= 2) leave(w, "its layer has no with_forms");
+  });
+  if (aloud && !untouched.empty()) say(m, *aloud, std::string(call) + " left " + untouched + " as it was");
+}
+/// The same with f(any_weight&): compiled once for all networks.
+template <class List, class T, class Space, class F>
+void for_each_able(parallel::any_model<T, Space>& m, char const* call, std::vector<std::string> const& ignore,
+                   listener const* aloud, F&& f) {
+  if (aloud) demand_names(m, call, ".ignore", ignore);
+  std::string untouched;
+  m.any_net().for_each_parameter([&](nn::any_weight<T, Space>& w) {
+    if (w.kind != nn::parameter_kind::trainable || matches_any(ignore, w.name)) return;
+    std::string why;
+    if (is_able(w, codec::form_tag<List>{})) why = f(w);
+    else if (w.shape.rank() >= 2) why = "its layer has no with_forms";
+    if (!why.empty()) untouched += (untouched.empty() ? "'" : ", '") + w.name + "' (" + why + ")";
   });
   if (aloud && !untouched.empty()) say(m, *aloud, std::string(call) + " left " + untouched + " as it was");
 }

@@ -20,16 +20,16 @@
 namespace pleat::compress::detail {
 
 /// Throws what some rank has to say, on every rank alike. Collective. \param said empty: nothing is wrong here
-template <class Net>
-void agree(parallel::model<Net> const& m, char const* call, std::string const& said, char const* remedy) {
+template <class T, class Space>
+void agree(parallel::any_model<T, Space> const& m, char const* call, std::string const& said, char const* remedy) {
   comm::all_or_none(m.all_ranks(), [&] {
     if (!said.empty()) throw error{call, said, remedy};
   });
 }
 
 /// The sum over the ranks that hold different elements: the shards and the parts of a weight, and the stages.
-template <class Net> struct sum_of_parts {
-  parallel::model<Net> const* model;
+template <class T, class Space> struct sum_of_parts {
+  parallel::any_model<T, Space> const* model;
   void operator()(std::vector<std::int64_t>& counts) const {
     if (auto* const shards = model->shards(); shards && shards->size() > 1) shards->all_reduce(counts);
     if (model->parts().size() > 1) model->parts().all_reduce(counts);
@@ -39,16 +39,16 @@ template <class Net> struct sum_of_parts {
 
 /// f(weight&) for every weight that can be masked and is not ignored, those of other stages too; with `aloud`, says
 /// which are not and why.
-template <class Net, class F>
-void for_each_prunable(parallel::model<Net>& m, char const* call, std::vector<std::string> const& ignore,
+template <class T, class Space, class F>
+void for_each_prunable(parallel::any_model<T, Space>& m, char const* call, std::vector<std::string> const& ignore,
                        listener const* aloud, F&& f) {
-  using T = typename parallel::model<Net>::value_type;
-  for_each_convertible<codec::forms<codec::masked<T>>>(m, call, ignore, aloud, [&](auto& w) -> std::string {
-    if (!w.tied_to.empty()) return {};  // pruned under the other name
-    if (!w.in_arena) return "its form cannot be pruned";
-    f(w);
-    return {};
-  });
+  for_each_able<codec::forms<codec::masked<T>>>(m, call, ignore, aloud,
+                                                [&](nn::any_weight<T, Space>& w) -> std::string {
+                                                  if (!w.tied_to.empty()) return {};  // pruned under the other name
+                                                  if (!w.in_arena) return "its form cannot be pruned";
+                                                  f(w);
+                                                  return {};
+                                                });
 }
 
 /// Bits [first, first + n) of a mask, or of one that is all ones if there is none.
@@ -92,8 +92,9 @@ template <class T> void keep_in_groups(comm::communicator* shards, candidate<T>&
 }
 
 /// The whole part of a weight, of which every rank of a shard group has a run. Collective over the group.
-template <class Net, class T>
-[[nodiscard]] candidate<T> whole_part(parallel::model<Net> const& m, nn::parameter const& w, candidate<T> const& run) {
+template <class T, class Space>
+[[nodiscard]] candidate<T> whole_part(parallel::any_model<T, Space> const& m, nn::parameter const& w,
+                                      candidate<T> const& run) {
   candidate<T> c;
   c.name = run.name;
   c.whole = run.whole;
@@ -113,15 +114,15 @@ template <class T> void take_run(candidate<T> const& whole, candidate<T>& run) {
 
 /// Their numbers and masks, without scores: what of them lives on this rank.
 /// \throws error, on every rank alike, for NaN and infinity, by name, and if there is nothing to prune
-template <class Net>
-[[nodiscard]] std::vector<candidate<typename parallel::model<Net>::value_type>> gather(
-    parallel::model<Net>& m, char const* call, std::vector<std::string> const& ignore, listener const* aloud) {
-  using T = typename parallel::model<Net>::value_type;
-  using Space = typename parallel::model<Net>::execution_space;
+template <class T, class Space>
+[[nodiscard, gnu::cold]] std::vector<candidate<T>> gather(parallel::any_model<T, Space>& m, char const* call,
+                                                          std::vector<std::string> const& ignore,
+                                                          listener const* aloud) {
+  using masked = codec::masked<T>;
   std::vector<candidate<T>> all;
   std::string bad;
   index_t position = 0;
-  for_each_prunable(m, call, ignore, aloud, [&](auto& w) {
+  for_each_prunable(m, call, ignore, aloud, [&](nn::any_weight<T, Space>& w) {
     candidate<T> c;
     c.name = w.name;
     c.whole = w.whole();
@@ -138,12 +139,9 @@ template <class Net>
         if (double const v = pleat::detail::number(c.values[i]); !std::isfinite(v))
           bad = "element " + std::to_string(c.place_in_whole(static_cast<index_t>(i))) + " of '" + w.name + "' is " +
                 std::to_string(v);
-      w.visit([&](auto tag, auto const& s) {
-        std::vector<std::uint8_t> mask;
-        if constexpr (std::is_same_v<typename decltype(tag)::type, codec::masked<T>>)
-          mask = codec::masked<T>::mask(m.context(), w.shape, s);
-        c.bits = bits_of_run(mask, here.range.begin, here.range.size());
-      });
+      std::vector<std::uint8_t> mask;
+      if (w.template uses<masked>()) mask = masked::mask(m.context(), w.shape, w.storage_of(codec::form_tag<masked>{}));
+      c.bits = bits_of_run(mask, here.range.begin, here.range.size());
     }
     all.push_back(std::move(c));
   });
@@ -154,13 +152,12 @@ template <class Net>
 }
 
 /// The masks become the weights'.
-template <class Net>
-void encode(parallel::model<Net>& m, std::vector<std::string> const& ignore,
-            std::vector<candidate<typename parallel::model<Net>::value_type>> const& all) {
-  using T = typename parallel::model<Net>::value_type;
+template <class T, class Space>
+[[gnu::cold]] void encode(parallel::any_model<T, Space>& m, std::vector<std::string> const& ignore,
+                          std::vector<candidate<T>> const& all) {
   using masked = codec::masked<T>;
   std::size_t next = 0;
-  for_each_prunable(m, "", ignore, nullptr, [&](auto& w) {
+  for_each_prunable(m, "", ignore, nullptr, [&](nn::any_weight<T, Space>& w) {
     auto const& c = all[next++];
     w.template use_form<masked>();
     if (w.absent) return;
@@ -170,8 +167,7 @@ void encode(parallel::model<Net>& m, std::vector<std::string> const& ignore,
       auto values = c.values;
       for (index_t i = 0; i < c.size(); ++i)
         if (!c.alive(i)) values[static_cast<std::size_t>(i)] = T(0);
-      copy_from_host(m.context(), values.data(),
-                     tensor<T, typename parallel::model<Net>::execution_space>::wrap(m.held(w).values, {c.size()}));
+      copy_from_host(m.context(), values.data(), tensor<T, Space>::wrap(m.held(w).values, {c.size()}));
     } else {
       masked::encode_with_mask(m.context(), w.shape, w.data(), c.bits, s);
     }
@@ -181,17 +177,18 @@ void encode(parallel::model<Net>& m, std::vector<std::string> const& ignore,
 }
 
 /// Living elements of each weight, over all ranks. Collective.
-template <class Net, class T>
-[[nodiscard]] std::vector<std::int64_t> living(parallel::model<Net> const& m, std::vector<candidate<T>> const& all) {
+template <class T, class Space>
+[[nodiscard]] std::vector<std::int64_t> living(parallel::any_model<T, Space> const& m,
+                                               std::vector<candidate<T>> const& all) {
   std::vector<std::int64_t> alive;
   for (auto const& c : all) alive.push_back(c.counts ? codec::detail::count_bits(c.bits) : 0);
-  sum_of_parts<Net>{&m}(alive);
+  sum_of_parts<T, Space>{&m}(alive);
   return alive;
 }
 
 /// Names who lost everything.
-template <class Net, class T>
-void say_emptied(parallel::model<Net> const& m, char const* call, listener const& to,
+template <class T, class Space>
+void say_emptied(parallel::any_model<T, Space> const& m, char const* call, listener const& to,
                  std::vector<candidate<T>> const& all) {
   auto const alive = living(m, all);
   for (std::size_t i = 0; i < all.size(); ++i)
