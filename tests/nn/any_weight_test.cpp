@@ -3,6 +3,8 @@
 #include <catch2/catch_test_macros.hpp>
 #include <catch2/matchers/catch_matchers_string.hpp>
 
+#include <typeinfo>
+
 #include <pleat/codec/int8.hpp>
 #include <pleat/codec/low_rank.hpp>
 #include <pleat/codec/masked.hpp>
@@ -104,4 +106,26 @@ TEST_CASE("a form that no file takes says what it lacks") {
                                             ContainsSubstring("from_file"));
   CHECK(!w.joins());
   CHECK_THROWS_WITH(w.join({}), ContainsSubstring("'join'"));
+}
+
+TEST_CASE("a weight of forgotten forms shows the storage of each, and what its factors may become") {
+  context<space> c{make_instance<space>(1)};
+  nn::weight<all, space> own("w", {4, 6}, nn::initializer::constant(0));
+  any& w = own;
+  CHECK((w.can_take<codec::int8<float>>() && !w.can_take<codec::dense<double>>()));
+  CHECK((w.position_of(typeid(unsaved)) == 4 && w.position_of(typeid(int)) == -1));
+  w.use_form<codec::int8<float>>();
+  CHECK((w.uses<codec::int8<float>>() && !w.uses<codec::masked<float>>() && !w.in_arena));
+  CHECK(&w.storage_of(codec::form_tag<codec::int8<float>>{}) == &own.storage_of(codec::form_tag<codec::int8<float>>{}));
+  auto const x = random_tensor<float>(c, own.shape, 1);
+  w.use_form<codec::masked<float>>();
+  own.values = x.data();
+  CHECK(w.storage_of(codec::form_tag<codec::masked<float>>{}).values == x.data());  // attached
+  typename codec::int8<float>::storage<space> to;
+  CHECK((!w.store_codes(c, 2, &to) && w.code_words().empty()));  // it trains none
+  CHECK(!w.factors());
+  w.use_form<codec::low_rank<float>>();
+  auto const factors = w.factors();
+  REQUIRE(factors);
+  CHECK(!factors->storable());  // the set has no codec::factors
 }

@@ -307,9 +307,9 @@ template <class T, class Space> class any_model : detail::ends_travel<any_model<
 
   /// What reduce has left on its way.
   void receive_gradients() const {
-    if (exchange_ && exchange_->arriving())
-      in_phase(place_, steps_, "parallel::reduce", "reduce", [&] { exchange_->finish(); });
+    if (exchange_ && exchange_->arriving()) finish_gradients();
   }
+  void finish_gradients() const;
   void end_travel() noexcept {
     agreement_.reset();
     pipeline_.reset();

@@ -330,10 +330,9 @@ template <class T, class Space> class replica {
 
   /// The door to this rank's values: what the last step sends has come.
   void receive_values() const {
-    if (gather_ && gather_->travelling())
-      in_phase({all_ranks().size() > 1, groups_->hybrid(), all_ranks().rank()}, steps_ - 1, "parallel::step",
-               "the optimizer's step", [&] { gather_->finish(); });
+    if (gather_ && gather_->travelling()) finish_values();
   }
+  void finish_values() const;  // outside of the class: who asks for a network compiles none of it
 
   /// Before anything is allocated. Collective. \throws error on every rank alike if plan, seed, placements, network or
   /// what `further` is the hash of differ
@@ -420,5 +419,10 @@ template <class T, class Space> class replica {
   std::unique_ptr<parameter_gather<value_type, execution_space>> gather_;  // null at stage 0
   std::uint64_t seed_ = 0, steps_ = 0;
 };
+
+template <class T, class Space> void replica<T, Space>::finish_values() const {
+  in_phase({all_ranks().size() > 1, groups_->hybrid(), all_ranks().rank()}, steps_ - 1, "parallel::step",
+           "the optimizer's step", [&] { gather_->finish(); });
+}
 
 }  // namespace pleat::parallel

@@ -126,6 +126,10 @@ template <class T, class Space> void any_model<T, Space>::end_backward() {
   ++micro_;
 }
 
+template <class T, class Space> void any_model<T, Space>::finish_gradients() const {
+  in_phase(place_, steps_, "parallel::reduce", "reduce", [&] { exchange_->finish(); });
+}
+
 template <class T, class Space> void any_model<T, Space>::reduce() {
   region r("pleat::parallel::reduce");
   scoped_span const span(tracing(), "reduce", "communication");
