@@ -293,12 +293,12 @@ template <class Criterion = magnitude> struct prune_by {
       if (m.shards()) return detail::run_on_whole_parameters(m, *this);
     using candidates = std::vector<detail::candidate<typename parallel::model<Net>::value_type>>;
     using any = typename parallel::model<Net>::any_type;
-    constexpr bool trained = detail::prepares<Criterion, parallel::model<Net>, candidates>;
     detail::prune_weights(
         static_cast<any&>(m),
-        {sparsity, scope, schedule, retrain.has_value(), ignore, on_note, Criterion::what, trained, pattern, groups},
+        {sparsity, scope, schedule, retrain.has_value(), ignore, on_note, Criterion::what,
+         detail::prepares<Criterion, parallel::model<Net>, candidates>, pattern, groups},
         [&](candidates& now) {
-          if constexpr (trained) criterion.prepare(m, now);
+          if constexpr (detail::prepares<Criterion, parallel::model<Net>, candidates>) criterion.prepare(m, now);
           else criterion.score(m, now);
         },
         [&] { retrain->run(m); });
