@@ -45,7 +45,9 @@ template <class T, class Space> class any_weight : public parameter {
   [[nodiscard]] virtual int position_of(std::type_info const& form) const = 0;
   /// The storage of a member of the set, by its position; arena memory is attached.
   [[nodiscard]] virtual void* storage_at(int at) const = 0;
+  /// Whether its set has the form F.
   template <class F> [[nodiscard]] bool can_take() const { return position_of(typeid(F)) >= 0; }
+  /// Whether F is the form in use.
   template <class F> [[nodiscard]] bool uses() const { return position_of(typeid(F)) == form; }
   /// The storage of a form that it can take.
   template <class F> [[nodiscard]] typename F::template storage<Space>& storage_of(codec::form_tag<F>) const {

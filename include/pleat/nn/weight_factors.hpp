@@ -21,7 +21,7 @@ template <class Space> class factors_of_weight {
  public:
   /// A form of factors by position in the list of those that factors can take; −1: it stays as it is.
   struct choice {
-    int form = -1;
+    int form = -1;                   ///< position, or −1
     std::span<float const> range{};  ///< of its rows, for forms that take ranges
   };
 
@@ -32,6 +32,7 @@ template <class Space> class factors_of_weight {
 
   /// False: the weight's set has no form whose factors have forms, and nothing else may be asked.
   [[nodiscard]] virtual bool storable() const = 0;
+  /// Columns of the left factor, rows of the right one.
   [[nodiscard]] virtual index_t rank() const = 0;
   /// Whether a factor is in float still.
   [[nodiscard]] virtual bool is_plain(bool left) const = 0;
@@ -39,6 +40,7 @@ template <class Space> class factors_of_weight {
   [[nodiscard]] virtual int factor_form(std::string_view form) const = 0;
   /// Columns at which its blocks begin.
   [[nodiscard]] virtual index_t block_of_form(int form) const = 0;
+  /// The elements of a factor, row-major, on the host.
   [[nodiscard]] virtual std::vector<float> numbers(context<Space>& c, bool left) const = 0;
   /// The factors in other forms; the weight stays as it is. \throws error for what those forms cannot hold
   virtual void recode(context<Space>& c, choice const& left, choice const& right) = 0;
