@@ -15,16 +15,22 @@ namespace pleat {
 template <class T> class owned_ptr {
  public:
   owned_ptr() noexcept = default;
+  /// Of nothing.
   owned_ptr(std::nullptr_t) noexcept {}  // NOLINT: as a pointer is
+  /// Of what `new` made.
   explicit owned_ptr(T* made) noexcept : at_(made) {}
+  /// Of what `o` had, which has nothing then.
   owned_ptr(owned_ptr&& o) noexcept : at_(o.release()) {}
+  /// The same, of a class derived from T, whose destructor is virtual.
   template <class Derived> owned_ptr(owned_ptr<Derived>&& o) noexcept : at_(o.release()) {}  // NOLINT: as a pointer is
+  /// Ends its own object and takes that of `o`.
   owned_ptr& operator=(owned_ptr&& o) noexcept {
     reset(o.release());
     return *this;
   }
   ~owned_ptr() { reset(); }
 
+  /// Ends its object and owns `made`.
   void reset(T* made = nullptr) noexcept {
     static_assert(sizeof(T) > 0, "pleat: the class must be complete where its owner may end it");
     T* const before = at_;
@@ -37,15 +43,20 @@ template <class T> class owned_ptr {
     at_ = nullptr;
     return p;
   }
+  /// The object; null if there is none.
   [[nodiscard]] T* get() const noexcept { return at_; }
+  /// The object, which must be there.
   [[nodiscard]] T& operator*() const noexcept { return *at_; }
+  /// The same.
   T* operator->() const noexcept { return at_; }
+  /// Whether there is one.
   explicit operator bool() const noexcept { return at_ != nullptr; }
 
  private:
   T* at_ = nullptr;
 };
 
+/// The owner of a new T(args…).
 template <class T, class... Args> [[nodiscard]] owned_ptr<T> make_owned(Args&&... args) {
   return owned_ptr<T>(new T(std::forward<Args>(args)...));
 }

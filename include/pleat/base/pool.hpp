@@ -141,7 +141,9 @@ template <class Space> class pool_handle {
   pool_handle(pool_handle&& o) noexcept : block_(std::exchange(o.block_, nullptr)) {}
   // By reference, and what was held is given back before it returns: in a template, clang 16 forgets to destroy the
   // operand of `handle = {}`.
+  /// Lets go of its block and shares that of `o`.
   pool_handle& operator=(pool_handle const& o) noexcept { return *this = pool_handle(o); }
+  /// Lets go of its block and takes that of `o`.
   pool_handle& operator=(pool_handle&& o) noexcept {
     pool_handle taken(std::move(o));
     std::swap(block_, taken.block_);

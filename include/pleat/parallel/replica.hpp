@@ -332,6 +332,7 @@ template <class T, class Space> class replica {
   void receive_values() const {
     if (gather_ && gather_->travelling()) finish_values();
   }
+  /// Waits for values that still travel.
   void finish_values() const;  // outside of the class: who asks for a network compiles none of it
 
   /// Before anything is allocated. Collective. \throws error on every rank alike if plan, seed, placements, network or
