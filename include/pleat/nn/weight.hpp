@@ -42,6 +42,13 @@ template <class Trained, class F, class Space>
 concept converts_to =
     requires(context<Space>& c, extents const& shape, typename Trained::template storage<Space> const& s,
              typename F::template storage<Space>& to) { Trained::template convert<F>(c, shape, s, to); };
+/// Writes them. (A function outside of the class: nvcc compiles a lambda's discarded statement where Trained is known.)
+template <class Trained, class F, class Space, class Storage>
+[[nodiscard]] std::optional<bool> convert_codes(context<Space>& c, extents const& shape, Storage const& s, void* to) {
+  if constexpr (converts_to<Trained, F, Space>)
+    return Trained::template convert<F>(c, shape, s, *static_cast<typename F::template storage<Space>*>(to));
+  else return std::nullopt;
+}
 template <class F, class Space>
 concept trains_grid = requires(typename F::template storage<Space> const& s) { s.grid.words(); };
 /// Whether a form may round the inputs of its products while it trains (codec/fake_quantized.hpp).
@@ -305,11 +312,7 @@ template <class Forms, class Space> class weight : public any_weight<typename Fo
   template <class Trained, class Storage>
   [[nodiscard]] std::optional<bool> store_codes_of(context<Space>& c, Storage const& s, int at, void* to) const {
     return codec::visit_form<Forms>(at, [&](auto tag) -> std::optional<bool> {
-      [[maybe_unused]] auto const& w = *this;
-      using F = typename decltype(tag)::type;
-      if constexpr (detail::converts_to<Trained, F, Space>)
-        return Trained::template convert<F>(c, w.shape, s, *static_cast<typename F::template storage<Space>*>(to));
-      else return std::nullopt;
+      return detail::convert_codes<Trained, typename decltype(tag)::type>(c, shape, s, to);
     });
   }
   template <class F> decltype(auto) visit_in_use(F&& f) const {
