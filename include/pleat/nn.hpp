@@ -38,4 +38,5 @@
 #include <pleat/nn/trainable.hpp>
 #include <pleat/nn/units.hpp>
 #include <pleat/nn/weight.hpp>
+#include <pleat/nn/weight_products.hpp>
 #include <pleat/nn/window.hpp>

@@ -5,7 +5,7 @@
 
 #include <pleat/nn/check_gradients.hpp>
 #include <pleat/nn/sequential.hpp>
-#include <pleat/nn/weight.hpp>
+#include <pleat/nn/weight_products.hpp>
 
 #include "nn/nn_support.hpp"
 

@@ -9,7 +9,7 @@
 #include <utility>
 
 #include <pleat/nn/layer.hpp>
-#include <pleat/nn/weight.hpp>
+#include <pleat/nn/weight_products.hpp>
 
 namespace pleat_test {
 

@@ -14,7 +14,7 @@
 #include <pleat/nn/describe.hpp>
 #include <pleat/nn/description.hpp>
 #include <pleat/nn/layer.hpp>
-#include <pleat/nn/weight.hpp>
+#include <pleat/nn/weight_products.hpp>
 
 namespace pleat::compress {
 

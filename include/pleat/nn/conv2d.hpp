@@ -16,7 +16,7 @@
 #include <pleat/nn/layer.hpp>
 #include <pleat/nn/placement_rules.hpp>
 #include <pleat/nn/window.hpp>
-#include <pleat/nn/weight.hpp>
+#include <pleat/nn/weight_products.hpp>
 
 namespace pleat::nn {
 

@@ -15,7 +15,7 @@
 #include <pleat/compute/reduce.hpp>
 #include <pleat/nn/description.hpp>
 #include <pleat/nn/layer.hpp>
-#include <pleat/nn/weight.hpp>
+#include <pleat/nn/weight_products.hpp>
 
 namespace pleat::nn {
 

@@ -26,7 +26,7 @@
 #include <pleat/nn/pooling.hpp>
 #include <pleat/nn/sequential.hpp>
 #include <pleat/nn/units.hpp>
-#include <pleat/nn/weight.hpp>
+#include <pleat/nn/weight_products.hpp>
 #include <pleat/tensor/tensor.hpp>
 
 #ifdef PLEAT_LAYERS_HERE  // a source of pleat::kernels defines it
