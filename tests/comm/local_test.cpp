@@ -6,12 +6,15 @@
 #include <catch2/matchers/catch_matchers_string.hpp>
 
 #include <atomic>
+#include <cstring>
+#include <limits>
 #include <mutex>
 #include <string>
 #include <thread>
 #include <vector>
 
 #include <comm/op_matrix.hpp>
+#include <pleat/comm/detail/combine.hpp>
 #include <pleat/comm/local.hpp>
 #include <pleat/comm/self.hpp>
 
@@ -338,4 +341,31 @@ TEST_CASE("the rank that comes last takes its share of the work and leaves the o
     for (auto const& d : data) CHECK(d == std::vector<float>(6 * 8192, static_cast<float>(ranks)));
     for (int r = 0; r < ranks; ++r) core.leave(*op);
   }
+}
+
+TEST_CASE("additions have the same bits by any instruction set, into a buffer of their own and in place") {
+  auto const check = [](auto one) {
+    using T = decltype(one);
+    std::vector<T> a, b;
+    for (int i = 0; i < 70; ++i) {
+      a.push_back(static_cast<T>(i % 7 == 0 ? -0.0 : 1.0 / (i + 1)));
+      b.push_back(i % 11 == 0   ? static_cast<T>(-0.0)
+                  : i % 13 == 0 ? std::numeric_limits<T>::infinity()
+                  : i % 5 == 0  ? std::numeric_limits<T>::denorm_min() * static_cast<T>(i)
+                                : static_cast<T>(i) / 3);
+    }
+    for (index_t n = 0; n <= 70; ++n) {
+      auto expected = a, apart = a, first = a, second = b;
+      comm::detail::add_loop(expected.data(), a.data(), b.data(), n);
+      comm::detail::add_blocks(apart.data(), a.data(), b.data(), n);
+      comm::detail::add_blocks(first.data(), first.data(), b.data(), n);
+      comm::detail::add_blocks(second.data(), a.data(), second.data(), n);
+      auto const bytes = static_cast<std::size_t>(n) * sizeof(T);
+      REQUIRE(std::memcmp(apart.data(), expected.data(), a.size() * sizeof(T)) == 0);  // and nothing beyond n
+      REQUIRE(std::memcmp(first.data(), expected.data(), a.size() * sizeof(T)) == 0);
+      REQUIRE(std::memcmp(second.data(), expected.data(), bytes) == 0);
+    }
+  };
+  check(1.0f);
+  check(1.0);
 }

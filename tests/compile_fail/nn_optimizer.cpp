@@ -45,6 +45,11 @@ struct by_the_clock {
 #else
   double operator()(pleat::index_t, pleat::index_t) const { return past; }
 #endif
+#if defined(WRONG_9)
+  void check() const {}
+#elif defined(WRONG_10)
+  int settings(pleat::index_t) const { return 1; }
+#endif
 };
 
 // expect: pleat: an optimizer's rule must be trivially copyable
@@ -55,5 +60,7 @@ struct by_the_clock {
 // expect: pleat: an optimizer needs 'static constexpr std::array<std::string_view, n> buffers'
 // expect: pleat: an optimizer needs 'template <class T> R rule\(nn::update_step\) const'
 // expect: pleat: a schedule is a function of \(index_t step, index_t steps\), const
+// expect: pleat: a schedule's check is 'void check\(index_t steps\) const'
+// expect: pleat: a schedule's settings are 'std::string settings\(index_t steps\) const'
 pleat::nn::optimizer const optimizer = plain{};
 pleat::nn::schedule const schedule = by_the_clock{};

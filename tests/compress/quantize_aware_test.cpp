@@ -254,7 +254,8 @@ TEST_CASE("scales of inputs are learned: the loss falls though nothing else move
                                                               .step_rate = 1e-2};
     REQUIRE(losses.size() == 6);
     CAPTURE(losses);
-    if (rule == compress::input_rule::learned) CHECK(losses.back() < losses.front());
+    // docs/quantization.md: from 0.129 to 0.072; a learner that is slower than that by far is a broken one
+    if (rule == compress::input_rule::learned) CHECK(losses.back() < 0.8 * losses.front());
     else  // an epoch's mean adds batches of other samples: 16 losses of at least 0, added in floats, in both epochs
       for (double const l : losses) CHECK(std::abs(l - losses[0]) <= 2 * 16 * 0x1p-24 * losses[0]);
     CHECK((input_scales(after) == input_scales(begun)) == (rule == compress::input_rule::observed));

@@ -41,9 +41,11 @@ for page in sorted((pathlib.Path(__file__).resolve().parents[2] / "docs").glob("
             pattern = (quoted or bare).replace("\\|", "|")
             commands += 1
             for part in alternatives(pattern):
-                # a build without MPI or the programs' libraries has none of those tests
+                # a build without MPI, nvcc or the programs' libraries has none of those tests
                 room = part.split("/")[0]
-                if (room in rooms or room not in ("mpi", "examples")) and not any(re.search(part, n) for n in names):
+                if part == "examples/quickstart" and part not in names:
+                    continue  # of a machine that scripts/setup.sh set up, in build/release alone
+                if (room in rooms or room not in ("mpi", "examples", "sabotage", "cuda_compile")) and not any(re.search(part, n) for n in names):
                     wrong.append(f"docs/{page.name}: no test is called '{part}'")
 
 # <!-- options: SOURCE… --> or <!-- keys: SOURCE FUNCTION -->, then a table whose first column names them, up to <!-- end of … -->.

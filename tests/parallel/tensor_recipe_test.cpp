@@ -84,6 +84,14 @@ TEST_CASE("every pair of placements of two layers works, whatever has to move") 
     }
 }
 
+TEST_CASE("sequences of one position come back through flatten cut as they were, by ranks with one column, too") {
+  auto const net =
+      nn::sequential(nn::linear("fc1", 4, 3), nn::relu(), nn::flatten(), nn::relu(), nn::linear("fc2", 3, 5));
+  auto const serial = walk(net, nullptr, {6, 1, 4}, 0, 5);
+  for (int ranks : {2, 3})
+    same_as_serial(walk_on(ranks, par::tensor_parallel(net, {par::column("fc1.*")}), {6, 1, 4}, 0, 5), serial, ranks);
+}
+
 TEST_CASE("a column-then-row pair costs exactly one all-reduce forward and one backward") {
   auto const pair =
       nn::sequential(nn::linear("in", 8, 8), nn::linear("fc1", 8, 32), nn::gelu(), nn::linear("fc2", 32, 8));

@@ -486,14 +486,15 @@ TEST_CASE("an optimizer and a schedule of one's own train, are sharded and go on
 
 TEST_CASE("functions of one's own that differ between ranks, or give no number, are refused before the first step") {
   auto const data = test_digits();
-  for (int const what : {0, 1, 2}) {
+  for (int const what : {0, 1, 2, 3}) {
     auto const said = sentence([&] {
       on_ranks(2, [&](pl::world& w) {
         auto m = build(w);
         auto o = quiet(1);
         bool const odd = w.rank() == 1;
         if (what == 0 && odd) o.optimizer = pl::test::own_momentum{};
-        if (what > 0)
+        if (what == 3) o.schedule = pl::nn::step_decay{.every = odd ? 1001 : 1000};  // the same factors, in one epoch
+        else if (what > 0)
           o.schedule = {"mine", [=](index_t step, index_t) {
                           double const last = what == 1 ? 0.25 : std::numeric_limits<double>::quiet_NaN();
                           return odd && step > 0 ? last : 1.0;
@@ -508,6 +509,7 @@ TEST_CASE("functions of one's own that differ between ranks, or give no number, 
     if (what == 1)
       CHECK_THAT(said, ContainsSubstring("factors 1 0.25 0.25 there, the schedule mine, factors 1 1 1 here"));
     if (what == 2) CHECK_THAT(said, ContainsSubstring("'mine' gives the factor nan for step"));
+    if (what == 3) CHECK_THAT(said, ContainsSubstring("the schedule step_decay, every 1001, gamma 0.1, factors"));
   }
 }
 

@@ -7,6 +7,7 @@
 #pragma once
 
 #include <cstddef>
+#include <type_traits>
 #include <utility>
 
 namespace pleat {
@@ -22,7 +23,12 @@ template <class T> class owned_ptr {
   /// Of what `o` had, which has nothing then.
   owned_ptr(owned_ptr&& o) noexcept : at_(o.release()) {}
   /// The same, of a class derived from T, whose destructor is virtual.
-  template <class Derived> owned_ptr(owned_ptr<Derived>&& o) noexcept : at_(o.release()) {}  // NOLINT: as a pointer is
+  template <class Derived>
+    requires(std::is_base_of_v<T, Derived>)
+  owned_ptr(owned_ptr<Derived>&& o) noexcept : at_(o.release()) {  // NOLINT: as a pointer is
+    static_assert(std::has_virtual_destructor_v<T>,
+                  "pleat: an owner of a base class deletes through it: its destructor must be virtual");
+  }
   /// Ends its own object and takes that of `o`.
   owned_ptr& operator=(owned_ptr&& o) noexcept {
     reset(o.release());

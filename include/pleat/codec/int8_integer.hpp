@@ -5,8 +5,10 @@
 /// codes in, int32 sums, fixed-point requantization, 8-bit codes out.
 #pragma once
 
+#include <string>
 #include <vector>
 
+#include <pleat/base/error.hpp>
 #include <pleat/codec/int8.hpp>
 #include <pleat/codec/requantize.hpp>
 #include <pleat/compute/detail/conv_shape.hpp>

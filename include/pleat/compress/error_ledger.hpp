@@ -44,7 +44,7 @@ PLEAT_LAZY [[nodiscard]] constexpr bool begins_anew(error_kind k) noexcept {
 struct weight_error {
   std::string weight;                   ///< the parameter's name
   std::string form;                     ///< that it has now; empty: it is gone
-  error_kind kind = error_kind::exact;  ///< what descriptions call it
+  error_kind kind = error_kind::exact;  ///< what is known of this stage's error
   codec::error_norms predicted{};       ///< of this stage: what the form promised, if `kind` is bounded
   /// of this stage; for a weight that training moved, how far (of one that has other extents: nothing)
   codec::error_norms measured{};

@@ -39,7 +39,7 @@ struct n_of_m {
 };
 
 namespace detail {
-template <class T> [[gnu::cold]] void score_magnitudes(std::vector<candidate<T>>& weights) {
+template <class T> void score_magnitudes(std::vector<candidate<T>>& weights) {
   for (auto& c : weights) {
     c.scores.resize(c.values.size());
     for (std::size_t i = 0; i < c.values.size(); ++i)
@@ -54,7 +54,7 @@ template <class T> [[gnu::cold]] void score_magnitudes(std::vector<candidate<T>>
 ///     template <class Net, class C> void score(parallel::model<Net>& m, std::vector<C>& weights) const;   // fills weights[i].scores
 ///
 /// and, if another scope is usual for it, `static constexpr scope usual_scope`; if it trains the model, `static
-/// constexpr bool trains = true`; if it can score a run of a weight's elements (`offset` says which), `static constexpr
+/// constexpr bool trains = true` (the numbers are gathered anew once it has looked); if it can score a run of a weight's elements (`offset` says which), `static constexpr
 /// bool takes_shards = true`: others get sharded parameters whole. Further ones: compress/criteria.hpp.
 struct magnitude {
   static constexpr char const* what = "magnitude";
@@ -132,8 +132,7 @@ struct pruning {
 
 /// Who competes with whom: from names and whole extents, so that every rank says the same.
 template <class T>
-[[nodiscard, gnu::cold]] std::vector<rivals> rivals_of(pruning const& p, std::vector<candidate<T>> const& all,
-                                                       double target) {
+[[nodiscard]] std::vector<rivals> rivals_of(pruning const& p, std::vector<candidate<T>> const& all, double target) {
   std::vector<rivals> out;
   std::vector<index_t> sizes;
   auto const enter = [&](std::size_t g, std::size_t c) {
@@ -167,8 +166,7 @@ template <class T>
 }
 
 template <class T, class Space>
-[[gnu::cold]] void remove_pruned(parallel::any_model<T, Space>& m, pruning const& p, std::vector<candidate<T>>& all,
-                                 double target) {
+void remove_pruned(parallel::any_model<T, Space>& m, pruning const& p, std::vector<candidate<T>>& all, double target) {
   std::string bad;
   for (auto const& c : all)
     for (index_t i = 0; i < c.size() && bad.empty(); ++i)
@@ -296,7 +294,7 @@ template <class Criterion = magnitude> struct prune_by {
     detail::prune_weights(
         static_cast<any&>(m),
         {sparsity, scope, schedule, retrain.has_value(), ignore, on_note, Criterion::what,
-         detail::prepares<Criterion, parallel::model<Net>, candidates>, pattern, groups},
+         detail::prepares<Criterion, parallel::model<Net>, candidates> || detail::trains<Criterion>, pattern, groups},
         [&](candidates& now) {
           if constexpr (detail::prepares<Criterion, parallel::model<Net>, candidates>) criterion.prepare(m, now);
           else criterion.score(m, now);

@@ -219,7 +219,8 @@ template <class Target = codec::int8<float>> struct quantize_aware {
 
   std::optional<fine_tune> train{};
   step_rule steps = step_rule::learned;
-  std::optional<static_activations> activations{};  ///< data for static activations; empty: they stay floats
+  std::optional<static_activations>
+      activations{};  ///< data for static activations; empty: floats, or the scales of a training before
   /// whether their scales move while training goes on; those of a training before go on without .activations
   input_rule inputs = input_rule::observed;
   double step_rate = 1e-3;  ///< largest relative change of a learned step per optimizer step, about
@@ -321,8 +322,10 @@ template <class Target = codec::int8<float>> struct quantize_aware {
       throw error{"compress::quantize_aware",
                   "the scales of inputs are to be learned, and inputs stay floats: .activations holds no data, and no "
                   "weight has a scale from a training before",
-                  "Say .activations = static_activations{.data = calibration(train, 300)}, where they begin, or leave "
-                  ".inputs as it is"};
+                  std::is_same_v<Target, codec::int8<float>>
+                      ? "Say .activations = static_activations{.data = calibration(train, 300)}, where they begin, or "
+                        "leave .inputs as it is"
+                      : "Leave .inputs as it is: block forms quantize activations as they come"};
     if (!without.empty())
       detail::say(m, on_note,
                   "compress::quantize_aware: the inputs of " + without +

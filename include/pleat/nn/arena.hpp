@@ -27,7 +27,7 @@ struct arena_entry {
   std::string name;
   extents shape;
   index_t begin = 0, end = 0;                       ///< elements of the flat buffers; end excludes the padding
-  parameter_kind kind = parameter_kind::trainable;  ///< what descriptions call it
+  parameter_kind kind = parameter_kind::trainable;  ///< trained, a statistic, …
   bool requires_grad = true;
   double momentum = 0.1;  ///< of a statistic
   /// elements set aside from `begin` on: those of the largest part, where ranks of the tensor axis hold uneven ones

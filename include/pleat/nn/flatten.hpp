@@ -20,9 +20,10 @@ template <class T = float, class Space = Kokkos::DefaultExecutionSpace> class fl
   static constexpr char const* kind = "flatten";    ///< what descriptions call it
   static constexpr mixing mixes = mixing::nothing;  ///< where the tensor axis may cut its input (placement_rules.hpp)
 
-  /// The input's shape.
+  /// The input's shape, and along which dimension the tensor axis cuts it: where extents are one, shapes do not say.
   struct saved {
     extents in;
+    axis_layout where;
   };
 
   [[nodiscard]] extents shape(extents const& in) const {
@@ -32,11 +33,12 @@ template <class T = float, class Space = Kokkos::DefaultExecutionSpace> class fl
     return {in[0], in.size_from(1)};
   }
   [[nodiscard]] step<saved, tensor_type> forward(pass<Space> const&, tensor_type x) const {
-    saved s{x.shape()};
+    saved s{x.shape(), x.layout()};
     return {x.reshape(shape(x.shape())), s};
   }
   [[nodiscard]] tensor_type backward(pass<Space> const& p, saved& s, tensor_type dy) {
-    return p.input_gradient ? dy.reshape(s.in) : tensor_type{};
+    if (!p.input_gradient) return {};
+    return dy.layout().cut() ? dy.with_layout({}).reshape(s.in).with_layout(s.where) : dy.reshape(s.in);
   }
   template <class F> void for_each_parameter(F&&) {}
 

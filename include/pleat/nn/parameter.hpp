@@ -71,7 +71,7 @@ class parameter {
   extents shape;     ///< extents; once build has cut it along the tensor axis, of this rank's part
   dtype type = dtype::f32;
   initializer init;
-  parameter_kind kind = parameter_kind::trainable;  ///< what descriptions call it
+  parameter_kind kind = parameter_kind::trainable;  ///< trained, a statistic, …
   bool requires_grad = true;                        ///< false: frozen (gradients still flow through it)
   bool held_by_form = false;  ///< frozen for no other reason than that the form in use cannot be trained
   std::string tied_to;        ///< name of the parameter whose memory this one shares, or empty

@@ -43,6 +43,13 @@ PLEAT_ONCE inline void check_warm_up(char const* call, index_t warm_up, index_t 
                 "Take at most " + std::to_string(steps) + " steps of warm-up, or train for more epochs"};
 }
 
+template <class S>
+concept checks = requires(S const& mine, index_t steps) {
+  { mine.check(steps) } -> std::same_as<void>;
+};
+template <class S>
+concept tells_settings = requires(S const& mine, index_t steps) { std::string(mine.settings(steps)); };
+
 }  // namespace detail
 
 /// The rate as it is.
@@ -116,6 +123,13 @@ template <class S> constexpr void demand_schedule() {
   static_assert(std::is_invocable_r_v<double, S const&, index_t, index_t>,
                 "pleat: a schedule is a function of (index_t step, index_t steps), const, that returns a double: the "
                 "factor on the learning rate in that step, which follows from the step alone");
+  static_assert(
+      detail::checks<S> || !requires { &S::check; },
+      "pleat: a schedule's check is 'void check(index_t steps) const', which throws where its settings make no "
+      "sense");
+  static_assert(
+      detail::tells_settings<S> || !requires { &S::settings; },
+      "pleat: a schedule's settings are 'std::string settings(index_t steps) const'");
 }
 
 /// Any function of (step, steps), its type forgotten: one of the above, or one's own.
@@ -139,9 +153,9 @@ class schedule {
       call_ = [](void const* self, index_t step, index_t steps) -> double {
         return (*static_cast<S const*>(self))(step, steps);
       };
-      if constexpr (requires(S const& mine, index_t n) { mine.check(n); })
+      if constexpr (detail::checks<S>)
         check_ = [](void const* self, index_t steps) { static_cast<S const*>(self)->check(steps); };
-      if constexpr (requires(S const& mine, index_t n) { std::string(mine.settings(n)); })
+      if constexpr (detail::tells_settings<S>)
         settings_ = [](void const* self, index_t steps) {
           return std::string(static_cast<S const*>(self)->settings(steps));
         };

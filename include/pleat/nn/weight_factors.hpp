@@ -79,10 +79,11 @@ class stored_factors final : public factors_of_weight<typename Weight::execution
   [[nodiscard]] int factor_form(std::string_view form) const final { return To::factor_form(form); }
   [[nodiscard]] index_t block_of_form(int form) const final { return To::block_of_form(form); }
   [[nodiscard]] std::vector<float> numbers(context<Space>& c, bool left) const final {
-    return To::of(c, w_->shape, *s_).numbers(c, w_->shape, left);
+    return plain(c).numbers(c, w_->shape, left);
   }
   void recode(context<Space>& c, choice const& left, choice const& right) final {
-    fresh_ = To::recoded(c, w_->shape, To::of(c, w_->shape, *s_), {left.form, left.range}, {right.form, right.range});
+    fresh_ = To::recoded(c, w_->shape, plain(c), {left.form, left.range}, {right.form, right.range});
+    plain_.reset();
   }
   void take() final {
     if (!w_->absent) {
@@ -94,8 +95,15 @@ class stored_factors final : public factors_of_weight<typename Weight::execution
   }
 
  private:
+  /// What the weight has, as To stores it: made once, by the first who asks.
+  [[nodiscard]] to_storage const& plain(context<Space>& c) const {
+    if (!plain_) plain_.emplace(To::of(c, w_->shape, *s_));
+    return *plain_;
+  }
+
   Weight* w_;
   from_storage* s_;
+  mutable std::optional<to_storage> plain_;
   to_storage fresh_;
 };
 }  // namespace detail

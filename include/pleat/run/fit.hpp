@@ -217,7 +217,9 @@ PLEAT_ONCE [[nodiscard]] inline std::string words_of_steps(fit_options const& o,
                as_text(by.weight_decay);
       },
       o.optimizer);
-  text += "\nthe schedule " + o.schedule.name() + ", factors";
+  text += "\nthe schedule " + o.schedule.name();
+  if (auto const settings = o.schedule.settings(total); !settings.empty()) text += ", " + settings;
+  text += ", factors";
   if (total > 0) o.schedule.check(total);
   for (index_t const step : {index_t{0}, total / 2, total - 1})
     if (total > 0) text += " " + as_text(nn::factor(o.schedule, step, total));
@@ -281,8 +283,10 @@ template <class T, class Space>
         remark("the schedule was '" + by->second + "', and is '" + options.schedule.name() + "' from here on");
       else if (auto const was = at->more.find("fit.schedule_settings");
                was != at->more.end() && was->second != options.schedule.settings(total))
-        remark("the schedule '" + options.schedule.name() + "' had " + was->second + ", and has " +
-               options.schedule.settings(total) + " from here on");
+        remark("the schedule '" + options.schedule.name() + "' had " + was->second + ", and " +
+               (options.schedule.settings(total).empty() ? "says nothing of its settings"
+                                                         : "has " + options.schedule.settings(total)) +
+               " from here on");
       line.line("resumed at step " + std::to_string(step) + " from '" + options.checkpoint + "'");
     } else {
       remark("no checkpoint in '" + options.checkpoint + "': training begins at step 0");

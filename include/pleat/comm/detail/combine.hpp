@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <cstdlib>
 #include <cstring>
 #include <type_traits>
 
@@ -64,9 +65,17 @@ template <class T> __attribute__((target("avx2"))) void add_avx2(T* to, T const*
   add_loop(to, a, b, n);
 }
 #endif
+#if defined(__x86_64__)
+/// Under the cap of PLEAT_ISA, as compute/detail/isa.hpp has it: that room lies below this one.
+PLEAT_LAZY [[nodiscard, gnu::cold, gnu::noinline]] inline bool ask_avx2() noexcept {
+  __builtin_cpu_init();
+  char const* const cap = std::getenv("PLEAT_ISA");
+  return __builtin_cpu_supports("avx2") && !(cap && std::strcmp(cap, "scalar") == 0);
+}
+#endif
 template <class T> inline void add_blocks(T* to, T const* a, T const* b, index_t n) noexcept {
 #if defined(__x86_64__)
-  static bool const wide = __builtin_cpu_supports("avx2");
+  static bool const wide = ask_avx2();
   if (wide) return add_avx2(to, a, b, n);
 #endif
   add_loop(to, a, b, n);

@@ -364,6 +364,7 @@ class local_core_of : public local_operation, public std::enable_shared_from_thi
       while (j < order.size() && op.calls[static_cast<std::size_t>(order[j])].root == color) ++j;
       auto child = std::make_shared<local_core_of>(static_cast<int>(j - i));
       child->heard_ = heard_;
+      child->spins_ = spins_;  // its ranks share the processors with all others
       for (std::size_t k = i; k < j; ++k) child->origins_.push_back(origin(order[k]));
       for (std::size_t k = i; k < j; ++k)
         *static_cast<place*>(op.calls[static_cast<std::size_t>(order[k])].out.data) = {child, static_cast<int>(k - i)};

@@ -115,9 +115,8 @@ template <class T> void take_run(candidate<T> const& whole, candidate<T>& run) {
 /// Their numbers and masks, without scores: what of them lives on this rank.
 /// \throws error, on every rank alike, for NaN and infinity, by name, and if there is nothing to prune
 template <class T, class Space>
-[[nodiscard, gnu::cold]] std::vector<candidate<T>> gather(parallel::any_model<T, Space>& m, char const* call,
-                                                          std::vector<std::string> const& ignore,
-                                                          listener const* aloud) {
+[[nodiscard]] std::vector<candidate<T>> gather(parallel::any_model<T, Space>& m, char const* call,
+                                               std::vector<std::string> const& ignore, listener const* aloud) {
   using masked = codec::masked<T>;
   std::vector<candidate<T>> all;
   std::string bad;
@@ -153,8 +152,8 @@ template <class T, class Space>
 
 /// The masks become the weights'.
 template <class T, class Space>
-[[gnu::cold]] void encode(parallel::any_model<T, Space>& m, std::vector<std::string> const& ignore,
-                          std::vector<candidate<T>> const& all) {
+void encode(parallel::any_model<T, Space>& m, std::vector<std::string> const& ignore,
+            std::vector<candidate<T>> const& all) {
   using masked = codec::masked<T>;
   std::size_t next = 0;
   for_each_prunable(m, "", ignore, nullptr, [&](nn::any_weight<T, Space>& w) {
