@@ -15,7 +15,7 @@
 #include <catch2/matchers/catch_matchers_string.hpp>
 
 #include <compress/mesh_support.hpp>
-#include <support/count_allocations.hpp>
+#include <support/allocation_count.hpp>
 #include <support/count_views.hpp>
 #include <support/scratch_folder.hpp>
 
