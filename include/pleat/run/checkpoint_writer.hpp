@@ -99,6 +99,7 @@ class checkpoint_writer {
     if (failed) throw *failed;
   }
 
+  /// Where the checkpoints lie.
   [[nodiscard]] std::string const& folder() const noexcept { return folder_; }
 
  private:
