@@ -54,8 +54,9 @@ template <class T> void score_magnitudes(std::vector<candidate<T>>& weights) {
 ///     template <class Net, class C> void score(parallel::model<Net>& m, std::vector<C>& weights) const;   // fills weights[i].scores
 ///
 /// and, if another scope is usual for it, `static constexpr scope usual_scope`; if it trains the model, `static
-/// constexpr bool trains = true` (the numbers are gathered anew once it has looked); if it can score a run of a weight's elements (`offset` says which), `static constexpr
-/// bool takes_shards = true`: others get sharded parameters whole. Further ones: compress/criteria.hpp.
+/// constexpr bool trains = true` (the numbers are gathered anew once it has looked); if it can score a run of a weight's
+/// elements (`offset` says which), `static constexpr bool takes_shards = true`: others get sharded parameters whole.
+/// Further ones: compress/criteria.hpp.
 struct magnitude {
   static constexpr char const* what = "magnitude";
   static constexpr bool takes_shards = true;

@@ -64,9 +64,7 @@ template <class T> [[gnu::always_inline]] inline void add_loop(T* to, T const* a
 template <class T> __attribute__((target("avx2"))) void add_avx2(T* to, T const* a, T const* b, index_t n) noexcept {
   add_loop(to, a, b, n);
 }
-#endif
-#if defined(__x86_64__)
-/// Under the cap of PLEAT_ISA, as compute/detail/isa.hpp has it: that room lies below this one.
+/// Under the cap of PLEAT_ISA, as compute/detail/isa.hpp has it, which this room may not include.
 PLEAT_LAZY [[nodiscard, gnu::cold, gnu::noinline]] inline bool ask_avx2() noexcept {
   __builtin_cpu_init();
   char const* const cap = std::getenv("PLEAT_ISA");
