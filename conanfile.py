@@ -24,7 +24,7 @@ class PleatConan(ConanFile):
     # MPI and Thrust are the machine's own: a packaged MPI does not know a cluster's network, and Thrust comes with CUDA.
     options = {"with_mpi": [True, False], "with_thrust": [True, False]}
     default_options = {"with_mpi": True, "with_thrust": False}
-    exports_sources = "CMakeLists.txt", "LICENSE", "cmake/*", "include/*"
+    exports_sources = "CMakeLists.txt", "LICENSE", "cmake/*", "include/*", "kernels/*.cpp"
 
     def set_version(self):
         text = load(self, os.path.join(self.recipe_folder, "include/pleat/base/config.hpp"))
@@ -59,7 +59,7 @@ class PleatConan(ConanFile):
         toolchain.generate()
 
     def build(self):
-        CMake(self).configure()  # finds out which components there are; there is nothing to compile
+        CMake(self).configure()  # finds out which components there are; there is nothing to compile: who asks for pleat::kernels compiles them
 
     def package(self):
         copy(self, "LICENSE", self.source_folder, os.path.join(self.package_folder, "licenses"))

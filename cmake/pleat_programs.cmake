@@ -24,24 +24,9 @@ if(CMAKE_CXX_COMPILER_ID MATCHES "GNU|Clang" AND NOT Kokkos_COMPILE_LANGUAGE STR
   set(pleat_unoptimised -O0)
 endif()
 
-# A Kokkos with CUDA or HIP may want its users' sources compiled as that language; follow what it was built with.
-function(pleat_set_language target)
-  if(Kokkos_COMPILE_LANGUAGE AND NOT Kokkos_COMPILE_LANGUAGE STREQUAL "CXX")
-    get_target_property(sources ${target} SOURCES)
-    set_source_files_properties(${sources} PROPERTIES LANGUAGE ${Kokkos_COMPILE_LANGUAGE})
-  endif()
-endfunction()
-
-# The kernels as instances that our programs share: a program then compiles layers, not matrix products. The forced include
-# says so to every source that is compiled without a precompiled header.
-file(GLOB pleat_kernel_sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/kernels/*.cpp)
-if(pleat_kernel_sources)  # a package that only installs the headers may have left them out
-  add_library(pleat_kernels STATIC EXCLUDE_FROM_ALL ${pleat_kernel_sources})
-  add_library(pleat::kernels ALIAS pleat_kernels)
-  target_link_libraries(pleat_kernels PUBLIC pleat::core PRIVATE pleat::pleat pleat_dev)
-  target_compile_definitions(pleat_kernels INTERFACE PLEAT_ONCE_ELSEWHERE)
-  target_compile_options(pleat_kernels INTERFACE "$<$<COMPILE_LANGUAGE:CXX>:SHELL:-include pleat/compute/instances.hpp>")
-  pleat_set_language(pleat_kernels)
+# Our programs link pleat::kernels (pleat_kernels.cmake).
+if(TARGET pleat_kernels)
+  target_link_libraries(pleat_kernels PRIVATE pleat_dev)
 
   # The umbrella, parsed once for all programs that include it.
   add_library(pleat_umbrella OBJECT EXCLUDE_FROM_ALL ${PROJECT_SOURCE_DIR}/kernels/umbrella/umbrella.cpp)
@@ -72,14 +57,12 @@ function(pleat_program name)
     target_compile_definitions(${name} PRIVATE PLEAT_ONCE_ELSEWHERE)
     target_precompile_headers(${name} REUSE_FROM pleat_umbrella)
   else()
-    target_link_libraries(${name} PRIVATE pleat::pleat pleat::kernels pleat_dev ${arg_LIBRARIES})
+    # The forced include says to sources that include some headers only which instances there are.
+    target_link_libraries(${name} PRIVATE pleat::kernels pleat_dev ${arg_LIBRARIES})
+    target_compile_options(${name} PRIVATE "$<$<COMPILE_LANGUAGE:CXX>:SHELL:-include pleat/compute/instances.hpp>")
   endif()
   pleat_set_language(${name})
 endfunction()
-
-if(Kokkos_COMPILE_LANGUAGE AND NOT Kokkos_COMPILE_LANGUAGE STREQUAL "CXX")
-  enable_language(${Kokkos_COMPILE_LANGUAGE})
-endif()
 
 # How ranks are started under test. Root and oversubscription are a container's affair: in the tests' environment only.
 if(TARGET pleat::mpi)

@@ -7,6 +7,10 @@
 /// including <pleat/comm/mpi.hpp>.
 #pragma once
 
+#ifdef PLEAT_ONCE_ELSEWHERE  // pleat::kernels is linked; first, so that forms hear of it
+#include <pleat/compute/instances.hpp>
+#endif
+
 #include <pleat/base.hpp>
 #include <pleat/tensor.hpp>
 #include <pleat/comm.hpp>
@@ -19,6 +23,6 @@
 #include <pleat/run.hpp>
 #include <pleat/compress.hpp>
 
-#ifdef PLEAT_ONCE_ELSEWHERE  // pleat::kernels is linked
+#ifdef PLEAT_ONCE_ELSEWHERE
 #include <pleat/compress/instances.hpp>
 #endif

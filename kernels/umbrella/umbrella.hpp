@@ -3,5 +3,4 @@
 // The precompiled header of our own programs that include the umbrella, as one that links pleat::kernels sees it.
 #pragma once
 
-#include <pleat/compute/instances.hpp>
 #include <pleat/pleat.hpp>

@@ -20,7 +20,7 @@ mkdir -p "$CONAN_HOME"
 # Conan must see only what it needs of the tree.
 rm -rf "$scratch/tree"
 mkdir -p "$scratch/tree/packaging"
-cp -r "$source"/{CMakeLists.txt,LICENSE,conanfile.py,cmake,include,test_package} "$scratch/tree"
+cp -r "$source"/{CMakeLists.txt,LICENSE,conanfile.py,cmake,include,kernels,test_package} "$scratch/tree"
 cp -r "$source/packaging/conan" "$scratch/tree/packaging"
 cd "$scratch/tree"
 "$conan" create packaging/conan/kokkos --version "$kokkos" -pr:a packaging/conan/profiles/system

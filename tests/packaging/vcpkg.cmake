@@ -10,7 +10,7 @@ set(PORT pleat)
 set(FEATURES core mpi)
 
 file(MAKE_DIRECTORY ${SCRATCH}/archive)
-file(COPY ${SOURCE}/CMakeLists.txt ${SOURCE}/LICENSE ${SOURCE}/cmake ${SOURCE}/include DESTINATION ${SCRATCH}/archive/pleat-source)
+file(COPY ${SOURCE}/CMakeLists.txt ${SOURCE}/LICENSE ${SOURCE}/cmake ${SOURCE}/include ${SOURCE}/kernels DESTINATION ${SCRATCH}/archive/pleat-source)
 execute_process(COMMAND ${CMAKE_COMMAND} -E tar czf ${SCRATCH}/pleat.tar.gz pleat-source
   WORKING_DIRECTORY ${SCRATCH}/archive COMMAND_ERROR_IS_FATAL ANY)
 set(ENV{PLEAT_ARCHIVE} ${SCRATCH}/pleat.tar.gz)
@@ -18,7 +18,7 @@ set(ENV{PLEAT_ARCHIVE} ${SCRATCH}/pleat.tar.gz)
 include(${CMAKE_CURRENT_LIST_DIR}/vcpkg_functions.cmake)
 include(${SOURCE}/packaging/vcpkg/ports/pleat/portfile.cmake)
 
-foreach(file IN ITEMS share/pleat/copyright share/pleat/usage share/pleat/pleat-config.cmake include/pleat/base/config.hpp)
+foreach(file IN ITEMS share/pleat/copyright share/pleat/usage share/pleat/pleat-config.cmake share/pleat/kernels/gemm.cpp include/pleat/base/config.hpp)
   if(NOT EXISTS ${CURRENT_PACKAGES_DIR}/${file})
     message(FATAL_ERROR "the port installs no ${file}")
   endif()

@@ -3,7 +3,7 @@
 /// \file
 /// The kernels for float (and those that the gradient check needs for double) on Kokkos' default space, as instances
 /// that are compiled elsewhere: in the optional target pleat::kernels. Whoever links it includes this header (the
-/// target sees to that) and compiles layers, not matrix products. Nothing else changes: without it every program
+/// umbrella does it) and compiles layers, not matrix products. Nothing else changes: without it every program
 /// instantiates what it uses.
 #pragma once
 

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 The pleat authors
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 # An overlay port in pleat's own tree: the source is that tree, or the archive that PLEAT_ARCHIVE names.
-set(VCPKG_BUILD_TYPE release) # header-only port
+set(VCPKG_BUILD_TYPE release) # headers, and sources that their users compile
 
 if(DEFINED ENV{PLEAT_ARCHIVE})
   vcpkg_extract_source_archive(SOURCE_PATH ARCHIVE "$ENV{PLEAT_ARCHIVE}")
