@@ -50,5 +50,6 @@ foreach(pleat_component IN LISTS pleat_components)
   set_target_properties(pleat_${pleat_component} PROPERTIES EXPORT_NAME ${pleat_component})
   target_link_libraries(pleat_pleat INTERFACE pleat_${pleat_component})
 endforeach()
-set_target_properties(pleat_pleat PROPERTIES EXPORT_NAME pleat)
+# Whose pleat::pleat it is and what it has; the package file asks, where another folder of the project looks for pleat.
+set_target_properties(pleat_pleat PROPERTIES EXPORT_NAME pleat PLEAT_FOLDER ${PROJECT_SOURCE_DIR} PLEAT_COMPONENTS "${pleat_components}")
 add_library(pleat::pleat ALIAS pleat_pleat)
