@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-FileCopyrightText: 2026 The pleat authors
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-"""PyTorch's forward of the layers of bench/nn/layers_bench.cpp, without gradients, in Google Benchmark's JSON: the best of many runs.
+"""PyTorch's forward of the layers of bench/nn/layers_bench.cpp, without gradients, and its pruning and rounding of the network of
+bench/compress/transform_bench.cpp, in Google Benchmark's JSON: the best of many runs.
 
     python3 bench/peers/pytorch_layers.py [--threads 1] [--seconds 1] [--out FILE]"""
 import argparse
@@ -28,6 +29,33 @@ def layers(torch):
             "gelu/1572864": (nn.GELU(), torch.rand(4, 256, 1536) - 0.5)}
 
 
+def transforms(torch):
+    """What bench/compress/transform_bench.cpp does, to a copy of that network."""
+    import copy
+    from torch.nn.utils import prune
+    nn = torch.nn
+    net = nn.Sequential(nn.Linear(784, 1200), nn.ReLU(), nn.Linear(1200, 1200), nn.ReLU(), nn.Linear(1200, 10))
+
+    def weights(of):
+        return [layer for layer in of if isinstance(layer, nn.Linear)]
+
+    def prune_global():
+        small = copy.deepcopy(net)
+        prune.global_unstructured([(w, "weight") for w in weights(small)], pruning_method=prune.L1Unstructured, amount=0.9)
+
+    def prune_layer():
+        for w in weights(copy.deepcopy(net)):
+            prune.l1_unstructured(w, "weight", amount=0.9)
+
+    def quantize_int8():
+        for layer in weights(copy.deepcopy(net)):
+            w = layer.weight.detach()
+            scales = w.abs().amax(dim=1, keepdim=True).clamp_(min=1e-12) / 127
+            (w / scales).round_().clamp_(-127, 127).to(torch.int8)
+
+    return {"prune_global": prune_global, "prune_layer": prune_layer, "quantize_int8": quantize_int8}
+
+
 def main():
     options = argparse.ArgumentParser()
     options.add_argument("--threads", type=int, default=1)
@@ -43,15 +71,22 @@ def main():
         torch.set_num_threads(options.threads)
         torch.manual_seed(1)
         context["pytorch"] = torch.__version__
-        with torch.inference_mode():
-            for kind, (layer, x) in layers(torch).items() if options.threads == 1 else ():
-                least, runs, end = 1e30, 0, time.perf_counter() + options.seconds
-                while time.perf_counter() < end or runs < 5:
-                    start = time.perf_counter()
-                    layer(x)
-                    least, runs = min(least, time.perf_counter() - start), runs + 1
-                name = f"peer/pytorch/layer/{kind}/threads:1"
-                rows.append({"name": name, "run_name": name, "run_type": "iteration", "iterations": runs, "real_time": least * 1e6, "cpu_time": least * 1e6, "time_unit": "us"})
+
+        def row(name, once):
+            least, runs, end = 1e30, 0, time.perf_counter() + options.seconds
+            while time.perf_counter() < end or runs < 5:
+                start = time.perf_counter()
+                once()
+                least, runs = min(least, time.perf_counter() - start), runs + 1
+            name = f"peer/pytorch/{name}/threads:1"
+            rows.append({"name": name, "run_name": name, "run_type": "iteration", "iterations": runs, "real_time": least * 1e6, "cpu_time": least * 1e6, "time_unit": "us"})
+
+        if options.threads == 1:
+            with torch.inference_mode():
+                for kind, (layer, x) in layers(torch).items():
+                    row(f"layer/{kind}", lambda: layer(x))
+            for what, once in transforms(torch).items():
+                row(f"transform/{what}/mlp-1200", once)
     text = json.dumps({"context": context, "benchmarks": rows}, indent=1)
     if options.out == "-":
         print(text)

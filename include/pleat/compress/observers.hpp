@@ -22,6 +22,7 @@
 #include <pleat/base/as_span.hpp>
 #include <pleat/base/config.hpp>
 #include <pleat/base/error.hpp>
+#include <pleat/codec/detail/int8_codes.hpp>
 #include <pleat/codec/magnitude_histogram.hpp>
 
 namespace pleat::compress {
@@ -268,6 +269,7 @@ PLEAT_ONCE [[nodiscard]] inline float range_of(observer const& o, std::span<floa
     h.add(row);
     return range_of(o, h, levels);
   }
+  if (std::holds_alternative<min_max>(o)) return codec::detail::finite_amax(row);
   std::vector<float> magnitude(row.size());
   std::transform(row.begin(), row.end(), magnitude.begin(), [](float x) { return std::fabs(x); });
   if (auto const* p = std::get_if<percentile>(&o)) {
@@ -276,8 +278,8 @@ PLEAT_ONCE [[nodiscard]] inline float range_of(observer const& o, std::span<floa
     return magnitude[static_cast<std::size_t>(at)];
   }
   float const largest = *std::max_element(magnitude.begin(), magnitude.end());
+  if (largest == 0) return largest;
   auto const* m = std::get_if<mean_square>(&o);
-  if (!m || largest == 0) return largest;
   detail::range_search s(*m, largest);
   while (s.more()) {
     detail::error_units const units(m->exponent, largest, s.range(), levels, static_cast<std::int64_t>(row.size()));

@@ -128,12 +128,15 @@ template <class Form = codec::int8<float>, class... Others> struct quantize {
                                F::encode_with_range(c, w.shape, static_cast<T const*>(nullptr),
                                                     std::span<float const>{}, fresh);
                              }) {
+          bool const whole = scales == per::tensor;
+          bool const in_parts = detail::is_cut(w) && (whole || w.where.dim > 0);  // no rank sees a whole row
+          if (!whole && !in_parts && std::holds_alternative<min_max>(observer))   // as the form does by itself
+            return F::encode(c, w.shape, static_cast<T const*>(values.data()), fresh);
           std::vector<float> host(static_cast<std::size_t>(w.size())), range;
           copy_to_host(c, values, host.data());
           auto const columns = static_cast<std::size_t>(codec::columns_of(w.shape));
           auto const rows = static_cast<std::size_t>(codec::rows_of(w.shape));
-          bool const whole = scales == per::tensor;
-          if (detail::is_cut(w) && (whole || w.where.dim > 0)) {  // no rank sees a whole row
+          if (in_parts) {
             range = detail::ranges_of_parts(
                 observer, host, whole ? 1 : static_cast<index_t>(rows),
                 whole ? w.whole().size() : codec::columns_of(w.whole()),

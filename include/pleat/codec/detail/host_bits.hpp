@@ -17,6 +17,7 @@
 #include <pleat/base/config.hpp>
 #include <pleat/base/error.hpp>
 #include <pleat/codec/detail/bits.hpp>
+#include <pleat/codec/detail/int8_codes.hpp>
 #include <pleat/codec/detail/parts.hpp>
 #include <pleat/codec/file_tensor.hpp>
 
@@ -47,18 +48,6 @@ PLEAT_ONCE [[noreturn]] inline void refuse_overflow(std::string_view form, exten
               "the element in row " + std::to_string(at / columns) + ", column " + std::to_string(at % columns) +
                   " is " + std::string(found) + ", above the largest number of this type",
               what_to_do};
-}
-
-/// The largest bits of a magnitude among n values: at least 0x7f800000 if one is NaN or infinite.
-PLEAT_LAZY [[nodiscard]] inline std::uint32_t largest_magnitude_bits(float const* values, index_t n) noexcept {
-  std::uint32_t most = 0;
-  for (index_t i = 0; i < n; ++i) {
-    std::uint32_t u;
-    std::memcpy(&u, values + i, 4);
-    u &= 0x7fffffffu;
-    most = most > u ? most : u;
-  }
-  return most;
 }
 
 /// Refuses NaN and infinity. \throws error with the row and column of the first

@@ -6,8 +6,10 @@
 #pragma once
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <cstdint>
+#include <cstring>
 #include <limits>
 #include <span>
 
@@ -17,14 +19,22 @@
 
 namespace pleat::codec::detail {
 
+/// The largest bits of a magnitude among n values: at least 0x7f800000 if one is NaN or infinite.
+PLEAT_LAZY [[nodiscard]] inline std::uint32_t largest_magnitude_bits(float const* values, index_t n) noexcept {
+  std::uint32_t most = 0;
+  for (index_t i = 0; i < n; ++i) {
+    std::uint32_t u;
+    std::memcpy(&u, values + i, 4);
+    u &= 0x7fffffffu;
+    most = most > u ? most : u;
+  }
+  return most;
+}
+
 /// Largest magnitude of a row, or NaN if one of its values is NaN or infinite.
 PLEAT_LAZY [[nodiscard]] inline float finite_amax(std::span<float const> row) noexcept {
-  float amax = 0;
-  for (float x : row) {
-    if (!std::isfinite(x)) return std::numeric_limits<float>::quiet_NaN();
-    amax = std::max(amax, std::fabs(x));
-  }
-  return amax;
+  float const amax = std::bit_cast<float>(largest_magnitude_bits(row.data(), static_cast<index_t>(row.size())));
+  return std::isfinite(amax) ? amax : std::numeric_limits<float>::quiet_NaN();
 }
 
 /// amax/127, mended at both ends of the number line: where the quotient is subnormal it is rounded up, so that no value
