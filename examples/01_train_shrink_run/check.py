@@ -198,6 +198,7 @@ class TrainShrinkRun(Check):
         refused(["has no effect with --evaluate"], "--evaluate", good / "model.safetensors", "--epochs", 3, first="--epochs")
         refused(["hope"], "--optimizer", "hope", first="--optimizer")
         refused(["0"], "--batch", 0, first="--batch")
+        refused(["Kokkos takes at most 512 threads, asked for 5000"], "--threads", 5000)
         refused(["'nan' is not a number from"], "--learning-rate", "nan", first="--learning-rate")
         bad = self.folder / "bad.safetensors"
         for words, content in ((["the file has 0 bytes, expected 8"], b""), (["header", "but only"], model[:100]), (["the tensors end at byte", "but the file ends at"], model[:-3]), (["the tensors end at byte", "but the file ends at"], model + b"x"), (["the header's length at byte 0"], bytes(255 - b for b in model))):
@@ -243,7 +244,11 @@ class TrainShrinkRun(Check):
             content[len(content) // 2] ^= 1
             file.write_bytes(content)
         for ranks in (1, *self.rank_counts()[:1]):
-            refused([f"'{checkpoint}'", "no checkpoint of 2 is whole", "Start without resuming"], *short, "--checkpoint", checkpoint, "--resume", ranks=ranks)
+            refused([f"'{checkpoint}'", "no checkpoint of 2 is whole", "begin anew in another folder"], *short, "--checkpoint", checkpoint, "--resume", ranks=ranks)
+
+        # Those of another training, and one that is named itself, stay as they are.
+        refused(["holds checkpoints of another training, the newest step-", "resume"], *short, "--checkpoint", checkpoint)
+        refused(["is a checkpoint itself", "that it lies in"], *short, "--checkpoint", sorted(checkpoint.glob("step-*[0-9]"))[0], "--resume")
 
         # A model of other numbers: what was trained on x / 255 may not be asked about x / 16 without a word.
         content = (good / "model.safetensors").read_bytes()

@@ -105,7 +105,7 @@ template <class T> void train_in(options const& o, pl::world& world) {
   if (world.size() > 1) agree(o, world);
   if (o.timeout > 0 && world.size() > 1) world.comm.set_timeout(o.timeout);
   pl::comm::on_root(world.comm, [&] {  // not only when there is something to lose
-    if (!o.checkpoint.empty()) pl::io::demand_writable_folder(o.checkpoint);
+    if (!o.checkpoint.empty()) pl::io::demand_checkpoint_folder(o.checkpoint, o.resume);
     for (auto const& file : {o.out, o.json, o.trace})
       if (!file.empty()) pl::io::demand_writable_file(file);
   });

@@ -192,6 +192,29 @@ TEST_CASE("a layer that loses everything is named") {
   CHECK_THAT(notes[0], ContainsSubstring("removed all of 'fc3.weight'"));
 }
 
+TEST_CASE("ranks that were told other things refuse, in words, before anything goes") {
+  using own = compress::prune;
+  for (auto const& [theirs, words] :
+       {std::pair{own{.sparsity = 0.5}, "prune 0.5, global there, prune 0.9, global here"},
+        {own{.scope = compress::scope::layer}, "prune 0.9, per layer there"},
+        {own{.schedule = compress::cubic{3}}, "prune 0.9, global, cubic in 3 steps there"},
+        {own{.ignore = {"fc2.*"}}, "prune 0.9, global, except fc2.* there"}}) {
+    std::vector<std::string> said(2);
+    pleat::comm::run_local(2, [&, &theirs = theirs](pleat::comm::communicator c) {
+      auto const rank = static_cast<std::size_t>(c.rank());
+      pleat::world w(std::move(c), 1);
+      auto const model = build(w);
+      try {
+        (void)(model | (rank == 1 ? theirs : own{}));
+      } catch (pleat::error const& e) {
+        said[rank] = e.what();
+      }
+    });
+    for (auto const& one : said)
+      CHECK_THAT(one, ContainsSubstring(words) && ContainsSubstring("Give every rank the same transforms"));
+  }
+}
+
 TEST_CASE("every number of ranks prunes to the same bytes, and rank 0 alone speaks") {
   std::vector<std::byte> one;
   for (int const ranks : {1, 2, 3}) {

@@ -513,6 +513,60 @@ TEST_CASE("functions of one's own that differ between ranks, or give no number, 
   }
 }
 
+TEST_CASE("options that differ between ranks are refused before the first step, on every rank") {
+  auto const data = test_digits();
+  folder const f;
+  using change = std::function<void(pl::run::fit_options&)>;
+  for (auto const& [on_rank_1, words] :
+       {std::pair{change([&](auto& o) { o.checkpoint = f / "c"; }), "checkpoint, after steps 0 there, no checkpoint"},
+        {change([](auto& o) { o.epochs = 2; }), "2 epochs of "},
+        {change([&](auto& o) { o.validation = &data.test; }), " there, no validation here"},
+        {change([](auto& o) { o.check_replicas_steps = 5; }), "check_replicas_steps 5 there"},
+        {change([](auto& o) { o.clip_norm = -1; }), "found -1"}}) {
+    std::vector<std::string> said(2);
+    on_ranks(2, [&, &change = on_rank_1](pl::world& w) {
+      auto m = build(w);
+      auto o = quiet(1);
+      o.before_step = [] { throw std::runtime_error("a step was begun"); };
+      if (w.rank() == 1) change(o);
+      said[static_cast<std::size_t>(w.rank())] = sentence([&] { (void)pl::run::fit(m, data.train, o); });
+    });
+    for (auto const& one : said) CHECK_THAT(one, ContainsSubstring("run::fit") && ContainsSubstring(words));
+  }
+}
+
+TEST_CASE("a folder that holds checkpoints is gone on from or refused, and what it holds stays") {
+  auto const data = test_digits();
+  folder const f;
+  auto alone = one_rank();
+  auto options = quiet(1);
+  options.checkpoint = f.path();
+  auto m = build(alone);
+  (void)pl::run::fit(m, data.train, options);
+  auto const names = [&] {
+    std::vector<std::string> all;
+    for (auto const& e : std::filesystem::directory_iterator(f.path())) all.push_back(e.path().filename().string());
+    std::sort(all.begin(), all.end());
+    return all;
+  };
+  auto const before = names();
+  std::vector<std::string> said(2);
+  on_ranks(2, [&](pl::world& w) {
+    auto again = build(w);
+    said[static_cast<std::size_t>(w.rank())] = sentence([&] { (void)pl::run::fit(again, data.train, options); });
+  });
+  CHECK(said[0] == said[1]);
+  CHECK_THAT(said[0], ContainsSubstring("holds checkpoints of another training, the newest step-") &&
+                          ContainsSubstring("resume"));
+  CHECK(names() == before);
+  auto inside = options;
+  inside.checkpoint = f / before.back(), inside.resume = true;  // "step-8": a checkpoint itself
+  CHECK_THAT(sentence([&] { (void)pl::run::fit(m, data.train, inside); }),
+             ContainsSubstring("Name the folder that it lies in"));
+  options.resume = true;
+  CHECK(pl::run::fit(m, data.train, options).resumed_at.has_value());
+}
+
 TEST_CASE("a loss that is not finite is explained on every rank where parameters are sharded") {
   auto const data = test_digits();
   std::string const said = sentence([&] {

@@ -5,12 +5,18 @@
 
 #include <catch2/catch_test_macros.hpp>
 
+#include <fcntl.h>
+#include <sched.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
+#include <cstdint>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace run = pleat::run;
@@ -88,6 +94,51 @@ TEST_CASE("what is thrown and no std::exception is one sentence and exit status 
   }
 }
 
+TEST_CASE("without a number, threads are those of the environment, else the cores that the process may use") {
+  struct restored {  // what the test found
+    char const* name;
+    std::string was = std::getenv(name) ? std::getenv(name) : "";
+    ~restored() { was.empty() ? unsetenv(name) : setenv(name, was.c_str(), 1); }
+  };
+  restored const omp{"OMP_NUM_THREADS"}, kokkos{"KOKKOS_NUM_THREADS"};
+  auto const threads_of = [](std::vector<char const*> words) {
+    std::atomic<int> n = 0;
+    CHECK(launch(std::move(words), [&](pleat::world& w) { n = w.threads; }) == 0);
+    return n.load();
+  };
+  unsetenv("KOKKOS_NUM_THREADS"), setenv("OMP_NUM_THREADS", "6,2", 1);
+  CHECK(threads_of({}) == 6);
+  CHECK(threads_of({"--thread-ranks", "2"}) == 3);
+  CHECK(threads_of({"--threads", "1"}) == 1);
+  setenv("KOKKOS_NUM_THREADS", "4", 1);
+  CHECK(threads_of({}) == 4);
+  unsetenv("KOKKOS_NUM_THREADS"), unsetenv("OMP_NUM_THREADS");
+#ifdef __linux__
+  cpu_set_t all;
+  REQUIRE(sched_getaffinity(0, sizeof all, &all) == 0);
+  CHECK(threads_of({}) == std::min(CPU_COUNT(&all), pleat::kokkos_guard::most_threads));
+  cpu_set_t one;
+  CPU_ZERO(&one);
+  for (int i = 0; CPU_COUNT(&one) == 0; ++i)
+    if (CPU_ISSET(i, &all)) CPU_SET(i, &one);
+  REQUIRE(sched_setaffinity(0, sizeof one, &one) == 0);
+  CHECK(threads_of({}) == 1);
+  sched_setaffinity(0, sizeof all, &all);
+#endif
+}
+
+TEST_CASE("what was printed and could not be written is an error") {
+  int const kept = dup(1), full = open("/dev/full", O_WRONLY);
+  if (full < 0) SKIP("there is no /dev/full");
+  std::fflush(stdout), dup2(full, 1);
+  int code = 0;
+  auto const said = said_on_stderr([&] { code = launch({}, [](pleat::world&) { std::printf("a table\n"); }); });
+  dup2(kept, 1), close(kept), close(full);
+  std::clearerr(stdout);
+  CHECK(code == 1);
+  CHECK(said.find("standard output: what was printed could not be written") != std::string::npos);
+}
+
 TEST_CASE("a number of ranks that is none is refused") {
   for (char const* bad : {"0", "-1", "two", "1x", ""}) {
     int code = 0;
@@ -105,7 +156,7 @@ struct thread_processes {
   };
   static inline thread_local pleat::comm::communicator* here = nullptr;
   static pleat::comm::communicator everybody() { return here->duplicate(); }
-  static int on_this_machine() { return here->size(); }
+  static int sharing(std::uint64_t) { return here->size(); }
   static bool is_over() { return false; }
   [[noreturn]] static void abort(pleat::comm::communicator const&, int code) { std::_Exit(code); }
 };

@@ -8,6 +8,7 @@
 #include <string>
 
 #include <fcntl.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 using pleat::run::progress_line;
@@ -33,6 +34,26 @@ TEST_CASE("a file gets plain lines only, and a silent line nothing") {
   text.resize(std::fread(text.data(), 1, text.size(), file));
   std::fclose(file);
   CHECK(text == "one line\n");
+}
+
+TEST_CASE("a line is no wider than its terminal, which could not wipe what wraps") {
+  int const ours = posix_openpt(O_RDWR | O_NOCTTY);
+  REQUIRE((ours >= 0 && grantpt(ours) == 0 && unlockpt(ours) == 0));
+  std::FILE* terminal = fdopen(open(ptsname(ours), O_WRONLY | O_NOCTTY), "w");
+  REQUIRE(terminal != nullptr);
+  winsize const narrow{.ws_row = 5, .ws_col = 20, .ws_xpixel = 0, .ws_ypixel = 0};
+  REQUIRE(ioctl(ours, TIOCSWINSZ, &narrow) == 0);
+  progress_line(true, terminal, 0).show({1, 2, 3, 8, 0.5, 100, 61});
+  std::string const due = "\r\033[Kepoch 1/2  step 3/8\r\033[K";  // 19 characters between the two wipes
+  std::string text(due.size(), '\0');
+  for (std::size_t n = 0; n < text.size();) {
+    auto const got = read(ours, text.data() + n, text.size() - n);
+    REQUIRE(got > 0);
+    n += static_cast<std::size_t>(got);
+  }
+  CHECK(text == due);
+  std::fclose(terminal);
+  close(ours);
 }
 
 TEST_CASE("a terminal gets one line that is rewritten in place, and wiped before what lasts") {

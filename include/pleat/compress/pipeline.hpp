@@ -11,11 +11,13 @@
 /// in place where its type allows it.
 #pragma once
 
+#include <string>
 #include <tuple>
 #include <type_traits>
 #include <utility>
 
 #include <pleat/compress/transform.hpp>
+#include <pleat/parallel/agreement.hpp>
 
 namespace pleat::compress {
 
@@ -130,7 +132,14 @@ template <class Recorder, class... Ts> class basic_pipeline {
     }
   }
   /// In place, on a model whose weights can take all forms that are added. \see widen
+  /// \throws error on every rank alike if ranks were given other steps
   template <class Net> void run(parallel::model<Net>& m) const {
+    std::apply(
+        [&](auto const&... step) {
+          parallel::agree_on_text(m.all_ranks(), (detail::words_of_step(step) + ...), "compress", "what is asked",
+                                  "Give every rank the same transforms with the same settings");
+        },
+        steps_);
     if constexpr (requires { recorder_.begin(std::as_const(m)); }) recorder_.begin(std::as_const(m));
     std::apply([&](auto const&... step) { ((step.run(m), recorder_(step, std::as_const(m))), ...); }, steps_);
   }

@@ -113,6 +113,18 @@ template <class T, class Space>
   agree(m, call, bad, "Cut at multiples of m: give the placement a unit");
 }
 
+/// What decides besides criterion and sparsity.
+PLEAT_ONCE [[nodiscard]] inline std::string words_of_pruning(scope over, prune_schedule const& by,
+                                                             std::vector<std::vector<std::string>> const& groups,
+                                                             std::vector<std::string> const& ignore) {
+  constexpr char const* scopes[] = {"global", "per layer", "per group", "per row"};
+  std::string words = std::string(", ") + scopes[static_cast<int>(over)];
+  if (auto const* s = std::get_if<cubic>(&by)) words += ", cubic in " + std::to_string(s->steps) + " steps";
+  if (auto const* s = std::get_if<iterative>(&by)) words += ", iterative in " + std::to_string(s->steps) + " steps";
+  for (auto const& names : groups) words += words_of_names(", a group of", names);
+  return words + words_of_names(", except", ignore);
+}
+
 /// A criterion that trains while it looks.
 template <class Criterion, class Model, class Candidates>
 concept prepares = requires(Criterion const& c, Model& m, Candidates& now) { c.prepare(m, now); };
@@ -278,6 +290,9 @@ template <class Criterion = magnitude> struct prune_by {
            (pattern ? " " + std::to_string(pattern->n) + ":" + std::to_string(pattern->m)
                     : detail::format(" %g", sparsity));
   }
+
+  /// ", per layer, cubic in 5 steps, except fc3.*"
+  [[nodiscard]] std::string settings() const { return detail::words_of_pruning(scope, schedule, groups, ignore); }
 
   /// Exactly what went; unless something trains in between.
   [[nodiscard]] error_kind leaves_errors() const {

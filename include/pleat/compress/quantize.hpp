@@ -92,6 +92,16 @@ template <class Form = codec::int8<float>, class... Others> struct quantize {
     return s;
   }
 
+  /// ", one scale per tensor, observer 1, static inputs, except fc3.*"
+  [[nodiscard]] std::string settings() const {
+    std::string words = std::string(", one scale per ") + (scales == per::tensor ? "tensor" : "channel") +
+                        ", observer " + std::to_string(observer.index()) +
+                        (activations ? ", static inputs" : ", dynamic inputs");
+    for (auto const& f : forms) words += ", " + f.pattern + " as " + f.form;
+    return words + (first_layer ? "" : ", not the first") + (last_layer ? "" : ", not the last") +
+           detail::words_of_names(", except", ignore);
+  }
+
   [[nodiscard]] error_kind leaves_errors() const noexcept { return error_kind::bounded; }
 
   /// Collective. \throws error for a weight with NaN or infinity (by name), a form that is not in the list, columns

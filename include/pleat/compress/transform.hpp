@@ -20,6 +20,8 @@
 ///     static constexpr bool takes_parts = true;                      // it works on weights that are cut over the ranks (default: false)
 ///     static constexpr bool takes_shards = true;                     // and on parameters of which every rank has pieces (state_stage = 3); others get them whole
 ///     static constexpr char const* what = "…";                       // for messages (optional)
+///     std::string name() const;                                      // the same with the setting that matters most, for reports (optional)
+///     std::string settings() const;                                  // what else decides: ranks compare both (optional)
 ///     error_kind leaves_errors() const;                              // what the ledger of errors may believe (default: measured)
 ///
 /// The type of the model changes once (`widen`); everything else is a run-time value, per parameter name. Anything else
@@ -94,6 +96,22 @@ template <class Step> [[nodiscard]] std::string name_of_step(Step const& step) {
     return step.name();
   else if constexpr (requires { std::string(Step::what); }) return Step::what;
   else return "a transform of the user's";
+}
+
+/// What ranks must have been told alike, as a line.
+template <class Step> [[nodiscard]] std::string words_of_step(Step const& step) {
+  std::string words = name_of_step(step);
+  if constexpr (requires {
+                  { step.settings() } -> std::convertible_to<std::string>;
+                })
+    words += step.settings();
+  return words + "\n";
+}
+/// ", except a b", or nothing for no names.
+PLEAT_ONCE [[nodiscard]] inline std::string words_of_names(char const* before, std::vector<std::string> const& names) {
+  std::string words;
+  for (auto const& n : names) words += (words.empty() ? before : "") + (" " + n);
+  return words;
 }
 
 // Functions, not lambdas in an initialiser: clang 16 crashes on those.

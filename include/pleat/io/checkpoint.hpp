@@ -234,6 +234,23 @@ PLEAT_ONCE [[nodiscard]] inline bool has_checkpoint(std::string const& folder) {
   return !detail::listed_checkpoints(folder).empty();
 }
 
+/// Makes a folder for checkpoints, where there is none. \param resume whether the training goes on from those that it
+/// holds: one that begins anew would remove them by and by
+/// \throws error if nothing can be written there, the folder is a checkpoint itself, or holds any and does not resume
+PLEAT_ONCE inline void demand_checkpoint_folder(std::string const& folder, bool resume) {
+  demand_writable_folder(folder);
+  auto const call = detail::call_on("demand_checkpoint_folder", folder);
+  if (detail::exists(detail::join(folder, "manifest")))
+    throw error{call, "the folder is a checkpoint itself", "Name the folder that it lies in"};
+  if (resume) return;
+  auto const listed = detail::listed_checkpoints(folder);
+  if (!listed.empty())
+    throw error{call,
+                "the folder holds checkpoints of another training, the newest " + listed.front() +
+                    ", which those of a new one would replace",
+                "Go on from it (resume), name another folder, or remove this one"};
+}
+
 namespace detail {
 
 /// A checkpoint that is being written: a folder that nobody looks at, until commit renames it.
@@ -356,11 +373,12 @@ PLEAT_ONCE inline std::string save_checkpoint(std::string const& folder, index_t
 PLEAT_ONCE [[nodiscard]] inline checkpoint load_checkpoint(std::string const& folder) {
   auto const call = detail::call_on("load_checkpoint", folder);
   if (!detail::is_folder(folder))
-    throw error{call, "there is no such folder", "Name the folder that training saved to, or start without resuming"};
+    throw error{call, "there is no such folder",
+                "Name the folder that training saved to, or begin anew in another folder"};
   auto const list = detail::listed_checkpoints(folder);
   if (list.empty())
     throw error{call, "there is no checkpoint in this folder",
-                "Name the folder that training saved to, or start without resuming"};
+                "Name the folder that training saved to, or begin anew in another folder"};
   std::string reasons;
   for (auto const& name : list) {
     try {
@@ -374,7 +392,7 @@ PLEAT_ONCE [[nodiscard]] inline checkpoint load_checkpoint(std::string const& fo
     }
   }
   throw error{call, "no checkpoint of " + std::to_string(list.size()) + " is whole (" + reasons + ")",
-              "Start without resuming"};
+              "Put right what it says, or begin anew in another folder"};
 }
 
 }  // namespace pleat::io

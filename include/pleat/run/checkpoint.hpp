@@ -89,14 +89,14 @@ template <class T, class Space>
         throw error{
             c.call,
             "it was saved while training on other data (" + it->second + ") than this run's (" + options.data + ")",
-            "Go on with the same data, or start without resuming"};
+            "Go on with the same data, or begin anew in another folder"};
     });
     auto* const scale = options.scale ? options.scale : m.scaling();
     auto const saved_scale = scale ? c.scale(scale->options()) : std::nullopt;
     if (m.scaling() && !saved_scale)
-      throw error{
-          c.call, "it has no loss scale, and training in f16 goes on with one",
-          "It was saved by a program that left the scale out: go on from a model file, or start without resuming"};
+      throw error{c.call, "it has no loss scale, and training in f16 goes on with one",
+                  "It was saved by a program that left the scale out: go on from a model file, or begin anew in "
+                  "another folder"};
     data.with_best = best && c.group(detail::best_group) && c.manifest.state.contains("best_error");
     // Best values were judged with the steps of their time: without those they are not what was judged.
     bool const unjudged = data.with_best && detail::demand_same_steps(m, c.call, c.group(detail::best_steps_group)) > 0;
@@ -152,7 +152,8 @@ template <class T, class Space>
     return point;
   }
   throw error{"run::load_checkpoint('" + folder + "')",
-              "no checkpoint of " + std::to_string(tried) + " is whole (" + reasons + ")", "Start without resuming"};
+              "no checkpoint of " + std::to_string(tried) + " is whole (" + reasons + ")",
+              "Put right what it says, or begin anew in another folder"};
 }
 
 }  // namespace pleat::run

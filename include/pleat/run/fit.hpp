@@ -25,6 +25,7 @@
 #include <pleat/comm/attempt.hpp>
 #include <pleat/io/file.hpp>
 #include <pleat/io/sampler.hpp>
+#include <pleat/nn/any_weight.hpp>
 #include <pleat/nn/clip.hpp>
 #include <pleat/nn/optimizer.hpp>
 #include <pleat/nn/schedule.hpp>
@@ -59,7 +60,8 @@ struct fit_options {
   io::dataset const* validation = nullptr;  ///< judged after every epoch
   /// end with the parameters of the epoch that `validation` judged best; checkpoints take them along
   bool keep_best = false;
-  std::string checkpoint{};  ///< folder; empty: none
+  /// folder; empty: none. One that holds checkpoints is gone on from (`resume`) or refused
+  std::string checkpoint{};
   /// steps between checkpoints; 0: one per epoch. The last step has one in any case
   index_t checkpoint_steps = 0;
   bool checkpoint_asynchronous = false;  ///< write them while training goes on; the last one is waited for
@@ -76,7 +78,7 @@ struct fit_options {
 /// What fit did.
 struct fit_report {
   index_t steps = 0;              ///< done in this call
-  double seconds = 0;             ///< of this call's training steps
+  double seconds = 0;             ///< of this call's training steps, without judging and saving
   double samples_per_second = 0;  ///< over all ranks
   /// mean over the epoch's samples, each when it was trained on; of an epoch that was gone on with, those before the
   /// checkpoint too
@@ -167,7 +169,12 @@ template <class Tensor> class fit_source {
 };
 
 /// \throws error for options without sense
-PLEAT_ONCE inline void demand_sense(fit_options const& o) {
+PLEAT_ONCE inline void demand_sense(fit_options const& o, index_t samples) {
+  if (samples < 1)
+    throw error{"run::fit", "there are no samples to train on", "Hand over a data set with at least one"};
+  if (o.epochs < 0)
+    throw error{"run::fit", "epochs must not be negative, found " + std::to_string(o.epochs),
+                "Say how often every sample is to be used"};
   if (!(o.clip_norm >= 0))
     throw error{"run::fit",
                 "clip_norm must be a positive number, or 0 for no clipping, found " + std::to_string(o.clip_norm),
@@ -209,6 +216,18 @@ struct epoch_sum {
   }
 };
 
+/// Which weights a training leaves alone because of their form, as a sentence; empty: none.
+template <class T, class Space> [[nodiscard]] std::string words_of_held(parallel::any_model<T, Space>& m) {
+  std::string first;
+  int more = -1;
+  m.any_net().for_each_parameter([&](nn::any_weight<T, Space>& w) {
+    if (w.held_by_form && ++more == 0) first = "'" + w.name + "' is stored as " + std::string(w.form_name());
+  });
+  if (more < 0) return first;
+  return first + (more > 0 ? ", and " + std::to_string(more) + " more like it" : "") +
+         ": what is stored so is not trained, and stays as it is";
+}
+
 /// What steps do with gradients, as lines: by what, and how fast at the beginning, in the middle and at the end.
 PLEAT_ONCE [[nodiscard]] inline std::string words_of_steps(fit_options const& o, index_t total) {
   std::string text = std::visit(
@@ -229,12 +248,22 @@ PLEAT_ONCE [[nodiscard]] inline std::string words_of_steps(fit_options const& o,
   return text;
 }
 
+/// What ranks do together besides, and when, as lines: one that saves alone would wait for the others.
+PLEAT_ONCE [[nodiscard]] inline std::string words_of_loop(fit_options const& o, index_t samples) {
+  auto const if_any = [](bool any, std::string const& what) { return "\n" + std::string(any ? "" : "no ") + what; };
+  return std::to_string(o.epochs) + " epochs of " + std::to_string(samples) + " samples" + "\nclip_norm " +
+         as_text(o.clip_norm) + if_any(o.validation, "validation") +
+         (o.validation ? " of " + std::to_string(o.validation->size) : "") + if_any(o.keep_best, "keep_best") +
+         if_any(!o.checkpoint.empty(), "checkpoint") + ", after steps " + std::to_string(o.checkpoint_steps) +
+         if_any(o.checkpoint_asynchronous, "checkpoint_asynchronous") + if_any(o.resume, "resume") +
+         "\ncheck_replicas_steps " + std::to_string(o.check_replicas_steps) + "\n";
+}
+
 /// The loop of fit_from.
 template <class T, class Space>
 [[gnu::cold]] fit_report train(parallel::any_model<T, Space>& m, index_t size, fit_source<tensor<T, Space>> source,
                                fit_options options) {
   using clock = std::chrono::steady_clock;
-  demand_sense(options);
   bool const root = m.all_ranks().rank() == 0;
 
   io::sampler const sampler(size, m.plan().global_batch, {.seed = m.seed()});
@@ -244,16 +273,17 @@ template <class T, class Space>
   std::string steps;
   std::optional<nn::optimizer_state<T, Space>> made;
   comm::all_or_none(m.all_ranks(), [&] {
+    demand_sense(options, size);
     if (options.validation) {  // not only when the first epoch is over
       options.validation->demand_whole();
       demand_labels(*options.validation);
     }
     made.emplace(m.context(), memory, options.optimizer, options.groups);
-    steps = words_of_steps(options, total);
+    steps = words_of_loop(options, size) + words_of_steps(options, total);
   });
   auto& optimizer = *made;
-  parallel::agree_on_text(m.all_ranks(), steps, "run::fit", "what moves the parameters",
-                          "Give every rank the same optimizer, groups and schedule");
+  parallel::agree_on_text(m.all_ranks(), steps, "run::fit", "what is asked",
+                          "Give every rank the same options and the same data");
   progress_line line(root && options.progress);
   fit_report report;
   best_so_far<T> best;
@@ -265,10 +295,12 @@ template <class T, class Space>
     m.say("run::fit: " + sentence);
   };
 
+  if (auto const held = words_of_held(m); !held.empty()) remark(held);
+
   index_t step = 0;
   epoch_sum losses;
   if (!options.checkpoint.empty()) {  // not only when the first epoch is over
-    comm::on_root(m.all_ranks(), [&] { io::demand_writable_folder(options.checkpoint); });
+    comm::on_root(m.all_ranks(), [&] { io::demand_checkpoint_folder(options.checkpoint, options.resume); });
     (void)encoded_weights(m);  // throws where a checkpoint could not take them
   }
   if (!options.checkpoint.empty() && options.resume) {
@@ -293,13 +325,21 @@ template <class T, class Space>
     }
   }
   checkpoint_writer writer(options.checkpoint, {.asynchronous = options.checkpoint_asynchronous});
-  auto const save = [&](index_t done) {
+  double besides = 0;  // seconds that are no training
+  auto const beside = [&](auto&& f) {
+    m.context().fence();
+    auto const since = clock::now();
+    f();
+    besides += std::chrono::duration<double>(clock::now() - since).count();
+  };
+  auto const save_now = [&](index_t done) {
     auto more = losses.words();
     more["fit.schedule"] = options.schedule.name();
     if (auto words = options.schedule.settings(total); !words.empty()) more["fit.schedule_settings"] = std::move(words);
     writer.save(m, optimizer, done, {.more = std::move(more), .data = data}, &best);
     if (options.on_event) options.on_event({event::kind::checkpoint, done / per_epoch, done, 0, 1, {}});
   };
+  auto const save = [&](index_t done) { beside([&] { save_now(done); }); };
 
   std::vector<index_t> order;
   auto const start = clock::now();
@@ -349,12 +389,13 @@ template <class T, class Space>
             report.epoch_loss.back(),
             nn::factor(options.schedule, std::min(step, total - 1), total),
             {}};
-    if (options.validation) {
-      double const error = evaluate(m, *options.validation).error();
-      report.validation_error.push_back(error);
-      e.validation_error = error;
-      if (options.keep_best && error < best.error) best = {m.held_values(), error, learned_steps_of(m)};
-    }
+    if (options.validation)
+      beside([&] {
+        double const error = evaluate(m, *options.validation).error();
+        report.validation_error.push_back(error);
+        e.validation_error = error;
+        if (options.keep_best && error < best.error) best = {m.held_values(), error, learned_steps_of(m)};
+      });
     if (root && options.progress) {
       double const seconds = std::chrono::duration<double>(clock::now() - start).count();
       std::string text = to_string(progress_state{
@@ -374,10 +415,9 @@ template <class T, class Space>
         (options.checkpoint_steps == 0 || step % options.checkpoint_steps == 0 || epoch + 1 == options.epochs))
       save(step);
   }
-  writer.wait();
-  m.context().fence();
+  beside([&] { writer.wait(); });
   report.steps = step - first_step;
-  report.seconds = std::chrono::duration<double>(clock::now() - start).count();
+  report.seconds = std::chrono::duration<double>(clock::now() - start).count() - besides;
   report.samples_per_second = static_cast<double>(samples_done) / std::max(report.seconds, 1e-9);
   if (std::isfinite(best.error)) {
     give_learned_steps(m, best.steps);

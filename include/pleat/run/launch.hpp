@@ -4,8 +4,12 @@
 /// Starting a program on its ranks: as MPI processes, as threads of one process, or alone. One source for all three.
 #pragma once
 
+#include <sched.h>
+
 #include <algorithm>
+#include <cerrno>
 #include <chrono>
+#include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -13,9 +17,12 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <thread>
+#include <vector>
 
 #include <pleat/base/config.hpp>
+#include <pleat/base/random.hpp>
 #include <pleat/base/runtime.hpp>
 #include <pleat/comm/local.hpp>
 #include <pleat/comm/self.hpp>
@@ -33,7 +40,7 @@ struct self_processes {
     guard(int&, char**&) {}
   };
   PLEAT_ONCE [[nodiscard]] inline static comm::communicator everybody() { return comm::communicator(comm::self{}); }
-  [[nodiscard]] static int on_this_machine() { return 1; }
+  [[nodiscard]] static int sharing(std::uint64_t) { return 1; }
   [[nodiscard]] static bool is_over() { return false; }
   [[noreturn]] static void abort(comm::communicator const&, int code) { std::_Exit(code); }
 };
@@ -50,13 +57,16 @@ struct mpi_processes {
     return comm::communicator(comm::mpi::duplicate(MPI_COMM_WORLD));
   }
   /// Ranks that share this machine's memory, and so its cores.
-  PLEAT_ONCE [[nodiscard]] inline static int on_this_machine() {
+  /// How many of this machine's processes may run on the cores that this one may run on. Collective.
+  PLEAT_ONCE [[nodiscard]] inline static int sharing(std::uint64_t cores) {
     MPI_Comm node = MPI_COMM_NULL;
     int n = 1;
     if (MPI_Comm_split_type(MPI_COMM_WORLD, MPI_COMM_TYPE_SHARED, 0, MPI_INFO_NULL, &node) != MPI_SUCCESS) return n;
     MPI_Comm_size(node, &n);
+    std::vector<std::uint64_t> all(static_cast<std::size_t>(n), cores);
+    MPI_Allgather(&cores, 1, MPI_UINT64_T, all.data(), 1, MPI_UINT64_T, node);
     MPI_Comm_free(&node);
-    return n;
+    return static_cast<int>(std::count(all.begin(), all.end(), cores));
   }
   /// Somebody has finalized MPI.
   [[nodiscard]] static bool is_over() { return comm::detail::mpi_is_over(); }
@@ -74,7 +84,8 @@ using processes = self_processes;
 struct launch_options {
   /// ranks as threads of this process; 0: what `--thread-ranks N` on the command line says, else none
   int thread_ranks = 0;
-  /// threads per rank; 0: what `--threads N` says, else the cores of this machine dealt to its ranks
+  /// threads per rank; 0: what `--threads N` says, else KOKKOS_NUM_THREADS or OMP_NUM_THREADS, else the cores that this
+  /// process may use, dealt to the ranks that share them
   int threads = 0;
 };
 
@@ -99,12 +110,36 @@ PLEAT_ONCE inline int option(int argc, char** argv, char const* name) {
   return 0;
 }
 
-/// What was asked for, else the cores of this machine dealt to its ranks.
+/// The cores that this process may run on: how many, and which (by a hash).
+struct usable_cores {
+  int count = 1;
+  std::uint64_t which = 0;
+};
+PLEAT_ONCE [[nodiscard]] inline usable_cores cores_of_process() {
+#ifdef __linux__
+  cpu_set_t set;
+  if (sched_getaffinity(0, sizeof set, &set) == 0)
+    return {std::max(1, CPU_COUNT(&set)),
+            random::hash(std::string_view(reinterpret_cast<char const*>(&set), sizeof set))};
+#endif
+  return {static_cast<int>(std::max(1u, std::thread::hardware_concurrency())), 0};  // or more than 1024 of them
+}
+
+/// The first of these variables of the environment that is a whole number above 0; 0: none.
+PLEAT_ONCE [[nodiscard]] inline int threads_of_environment() {
+  for (char const* name : {"KOKKOS_NUM_THREADS", "OMP_NUM_THREADS"})
+    if (char const* text = std::getenv(name))
+      if (int const n = std::atoi(text); n > 0) return n;
+  return 0;
+}
+
+/// What was asked for, else the cores that this process may use, dealt to the ranks that share them.
 template <class Processes> [[nodiscard]] int threads_per_rank(launch_options const& o, int argc, char** argv) {
-  int const asked = o.threads > 0 ? o.threads : option(argc, argv, "--threads");
-  int const cores = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
-  int const here = o.thread_ranks > 0 ? o.thread_ranks : Processes::on_this_machine();
-  return asked > 0 ? asked : std::max(1, cores / here);
+  usable_cores const cores = cores_of_process();
+  int const sharing = Processes::sharing(cores.which);  // collective: whatever this process was told
+  if (int const asked = o.threads > 0 ? o.threads : option(argc, argv, "--threads"); asked > 0) return asked;
+  int const said = threads_of_environment(), ranks = std::max(1, o.thread_ranks);
+  return std::clamp(said > 0 ? said / ranks : cores.count / (sharing * ranks), 1, kokkos_guard::most_threads);
 }
 
 PLEAT_ONCE inline std::string what_of(std::exception_ptr e) {
@@ -197,6 +232,9 @@ template <class Processes = processes, class F>
         world w(std::move(ranks), threads);
         fn(w);
       }
+      if (std::fflush(stdout) != 0 || std::ferror(stdout))
+        throw error{"standard output", "what was printed could not be written: " + std::string(std::strerror(errno)),
+                    "Free some space, or print to somewhere else"};
     } catch (...) {
       sentence = detail::what_of(std::current_exception());
     }

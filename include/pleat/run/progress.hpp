@@ -4,6 +4,7 @@
 /// One progress line, from rank 0: rewritten in place on a terminal, a plain line now and then elsewhere.
 #pragma once
 
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include <chrono>
@@ -52,7 +53,11 @@ class progress_line {
     if (shown_ && std::chrono::duration<double>(now - last_).count() < interval_) return;
     last_ = now;
     shown_ = true;
-    std::fprintf(out_, "\r\033[K%s", to_string(s).c_str());
+    std::string text = to_string(s);
+    winsize window{};  // a line that wraps is not cleared
+    if (ioctl(fileno(out_), TIOCGWINSZ, &window) == 0 && window.ws_col > 1 && text.size() >= window.ws_col)
+      text.resize(window.ws_col - 1u);
+    std::fprintf(out_, "\r\033[K%s", text.c_str());
     std::fflush(out_);
   }
   /// A lasting line.
