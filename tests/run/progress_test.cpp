@@ -44,6 +44,7 @@ TEST_CASE("a line is no wider than its terminal, which could not wipe what wraps
   winsize const narrow{.ws_row = 5, .ws_col = 20, .ws_xpixel = 0, .ws_ypixel = 0};
   REQUIRE(ioctl(ours, TIOCSWINSZ, &narrow) == 0);
   progress_line(true, terminal, 0).show({1, 2, 3, 8, 0.5, 100, 61});
+  std::fflush(terminal);
   std::string const due = "\r\033[Kepoch 1/2  step 3/8\r\033[K";  // 19 characters between the two wipes
   std::string text(due.size(), '\0');
   for (std::size_t n = 0; n < text.size();) {
