@@ -49,6 +49,16 @@ struct mine {
 };
 inline void right() { nn::demand_trainable_layer<mine>(); }
 
+/// Layers that are not finished, as a composition meets them; the second lacks its backward only.
+struct unfinished {
+  struct saved {};
+  pleat::extents shape(pleat::extents in) const { return in; }
+};
+struct untaught : unfinished {
+  nn::step<saved, tensor> forward(pass const&, tensor x) const { return {x, {}}; }
+  void for_each_parameter(auto&&) {}
+};
+
 /// A form that only answers.
 struct fixed {
   using value_type = float;
@@ -93,4 +103,23 @@ inline auto wrong() { return nn::check_gradients(nn::relu<float>(), {2, 2}); }
 #elif defined(WRONG_10)
 // expect: the arena's element type is the network's value_type
 inline void wrong(nn::linear<>& l) { (void)nn::arena<double, space>::uninitialised(l); }
+#elif defined(WRONG_11)
+// expect: a layer needs 'step<saved, tensor<T, Space>> forward
+inline void wrong(pass const& p, tensor x) { (void)nn::call(p, nn::sequential(nn::relu<>(), unfinished{}), x); }
+#elif defined(WRONG_12)
+// expect: a trainable layer needs 'tensor<T, Space> backward
+inline auto wrong(pass const& p, tensor dy) {
+  auto net = nn::sequential(nn::relu<>(), untaught{});
+  nn::saved_of<decltype(net)> s;
+  return nn::call_backward(p, net, s, dy);
+}
+#elif defined(WRONG_13)
+// expect: a layer needs 'step<saved, tensor<T, Space>> forward
+inline void wrong(pass const& p, tensor x) { (void)nn::call(p, nn::residual(nn::relu<>(), unfinished{}), x); }
+#elif defined(WRONG_14)
+// expect: a layer needs 'step<saved, tensor<T, Space>> forward
+inline void wrong(pass const& p, tensor x) { (void)nn::call(p, nn::branch(nn::relu<>(), unfinished{}), x); }
+#elif defined(WRONG_15)
+// expect: a layer needs 'step<saved, tensor<T, Space>> forward
+inline void wrong(pass const& p, tensor x) { (void)nn::call(p, nn::repeat("it", 2, unfinished{}), x); }
 #endif

@@ -28,6 +28,7 @@ enum class merge : std::uint8_t {
 /// Along the tensor axis each layer gets the input as it lives. Outputs to be concatenated are brought whole; a sum
 /// lives where the first layer's output does.
 template <class... Ls> class branch {
+  static_assert(((demand_layer<Ls>(), ...), true));
   using first_layer = std::tuple_element_t<0, std::tuple<Ls..., void>>;
 
  public:

@@ -235,7 +235,7 @@ template <class L> class gradient_checker {
 /// leaves room for steep functions and is still far below what a wrong formula gives.
 template <class L>
 [[nodiscard]] gradient_report check_gradients(L layer, extents const& in, check_options options = {}) {
-  demand_trainable_layer<L>();
+  static_assert((demand_trainable_layer<L>(), true));
   return detail::gradient_checker<L>(std::move(layer), in, options).run();
 }
 

@@ -108,7 +108,8 @@ concept composite = requires(L& l) { l.for_each_child(detail::any_child{}); };
 template <class L>
 concept layer = has_saved<L> && has_shape<L> && has_forward<L> && has_for_each_parameter<L>;
 
-/// Says in words what a layer lacks for inference (law 1).
+/// Says in words what a layer lacks for inference (law 1). Where it must be the compiler's first error, ask
+/// `static_assert((demand_layer<L>(), true))`: a mere call is looked into behind all that the caller's body gets wrong.
 template <class L> constexpr void demand_layer() {
   static_assert(
       requires { typename L::saved; }, "pleat: a layer needs 'struct saved': what its backward needs, as a value");
@@ -314,7 +315,7 @@ template <class L, class Space> class forward_of {
 /// Forward into a child.
 template <class L, class Space, class T>
 [[nodiscard]] step<saved_of<L>, tensor<T, Space>> call(pass<Space> const& p, L const& l, tensor<T, Space> x) {
-  demand_layer<L>();
+  static_assert((demand_layer<L>(), true));
   detail::forward_of<L, Space> const heard(p, l);
   using used = detail::in_use<L, Space>;
   used const u(p, l, used::what::forward);
@@ -380,19 +381,21 @@ template <class L, class Space, class S, class T, class Back>
 /// \param s what nn::call returned
 template <class L, class Space, class S, class T>
 [[nodiscard]] tensor<T, Space> call_backward(pass<Space> const& p, L& l, S& s, tensor<T, Space> dy) {
+  static_assert((demand_trainable_layer<L>(), true));
   static_assert(std::is_base_of_v<typename L::saved, S> || std::is_same_v<typename L::saved, S>,
                 "pleat: hand nn::call_backward the `saved` that nn::call of the same layer returned");
-  demand_trainable_layer<L>();
   region const r("pleat::nn::backward", [&] { return name_of(l); });
   auto dx = detail::aligned_backward(p, l, s, std::move(dy), [&](pass<Space> const& inner, tensor<T, Space> d) {
     using used = detail::in_use<L, Space>;
     used const u(inner, l, used::what::backward);
     if constexpr (has_backward<L>) {
       return tensor<T, Space>(l.backward(inner, s, std::move(d)));
-    } else {
+    } else if constexpr (has_split_backward<L>) {
       tensor<T, Space> made = l.backward_input(inner, s, std::move(d));
       l.backward_weight(inner, s);
       return made;
+    } else {  // the sentence above says it all
+      return d;
     }
   });
   if (dx.data()) detail::check_finite(p, l, dx, "the input gradient");
@@ -404,7 +407,7 @@ template <class L, class Space, class S, class T>
 template <class L, class Space, class S, class T>
 [[nodiscard]] tensor<T, Space> call_backward_input(pass<Space> const& p, L& l, S& s, tensor<T, Space> dy) {
   if constexpr (has_split_backward<L>) {
-    demand_layer<L>();
+    static_assert((demand_layer<L>(), true));
     region const r("pleat::nn::backward_input", [&] { return name_of(l); });
     return detail::aligned_backward(p, l, s, std::move(dy), [&](pass<Space> const& inner, tensor<T, Space> d) {
       using used = detail::in_use<L, Space>;

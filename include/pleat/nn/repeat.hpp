@@ -19,6 +19,8 @@ namespace pleat::nn {
 /// n copies of a layer, one after the other. Copy i's parameters are called "<name>.<i>.…". Units: n, whatever a copy
 /// consists of.
 template <class L> class repeat {
+  static_assert((demand_layer<L>(), true));
+
  public:
   using value_type = value_type_of<L>;                      ///< of weights and activations
   using execution_space = space_of<L>;                      ///< where it runs

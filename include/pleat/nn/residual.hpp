@@ -33,11 +33,15 @@ template <class S> struct saved_by {
 template <> struct saved_by<identity_shortcut> {
   using type = identity_shortcut;
 };
+template <class S> constexpr void demand_shortcut() {
+  if constexpr (!std::is_same_v<S, identity_shortcut>) demand_layer<S>();
+}
 }  // namespace detail
 
 /// y = x + body(x), or shortcut(x) + body(x) where the body changes the shape (He et al., "Deep residual learning",
 /// CVPR 2016). One unit: a pipeline does not cut inside.
 template <class Body, class Shortcut = identity_shortcut> class residual {
+  static_assert((demand_layer<Body>(), detail::demand_shortcut<Shortcut>(), true));
   static constexpr bool plain = std::is_same_v<Shortcut, identity_shortcut>;
 
  public:

@@ -127,6 +127,7 @@ template <class L, bool Input = false>
 /// arXiv:2205.05198, section 5. With a backward in two halves, what was computed again lives until the weight half.
 /// Units (what a pipeline may cut between): the sum of the children's.
 template <class... Ls> class sequential {
+  static_assert(((demand_layer<Ls>(), ...), true));
   using first_layer = std::tuple_element_t<0, std::tuple<Ls..., void>>;
 
   // Runs of cheap children that end before one whose input can be brought back: per child the number of its run (that

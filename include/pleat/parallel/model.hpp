@@ -30,6 +30,7 @@ namespace pleat::parallel {
 ///
 /// Forward-only use never instantiates a backward.
 template <class Net> class model : public any_model<nn::value_type_of<Net>, nn::space_of<Net>> {
+  static_assert((nn::demand_layer<Net>(), true));
   using base = any_model<nn::value_type_of<Net>, nn::space_of<Net>>;
 
  public:
@@ -92,7 +93,7 @@ template <class Net> class model : public any_model<nn::value_type_of<Net>, nn::
   /// A model of another network over the same ranks: parameters of the same name keep their values, forms keep their
   /// content.
   template <class Other> [[nodiscard]] model<Other> rebuild(Other other) const {
-    nn::demand_layer<Other>();
+    static_assert((nn::demand_layer<Other>(), true));
     return model<Other>(base::rebuild(std::make_unique<network_of<Other>>(std::move(other))));
   }
 
@@ -105,9 +106,7 @@ template <class Net> class model : public any_model<nn::value_type_of<Net>, nn::
   [[gnu::cold]] model(typename base::place_of_model at, Net& net, plan::plan& p, world& w,
                       execution_space const& instance, build_options& options)
       : base(std::move(at), std::make_unique<network_of<Net>>(std::move(net)), std::move(p), w, instance,
-             std::move(options)) {
-    nn::demand_layer<Net>();
-  }
+             std::move(options)) {}
 
   [[nodiscard]] network_of<Net>& typed() noexcept { return static_cast<network_of<Net>&>(*this->network_); }
   [[nodiscard]] network_of<Net> const& typed() const noexcept {

@@ -152,6 +152,7 @@ template <class Net>
 /// A data-parallel plan for this world, in the network's precision. The same on every rank; communicates nothing.
 /// \throws error if no number of micro-batches fits into memory_bytes, naming the bytes that are missing
 template <class Net> [[nodiscard]] plan search(Net const& net, world const& w, search_options const& o = {}) {
+  static_assert((nn::demand_layer<Net>(), true));
   plan p;
   p.global_batch = o.global_batch;
   p.data_ranks = w.size();
