@@ -15,6 +15,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <stdexcept>
 #include <string>
 #include <utility>
 #include <vector>
@@ -137,6 +138,22 @@ TEST_CASE("what was printed and could not be written is an error") {
   std::clearerr(stdout);
   CHECK(code == 1);
   CHECK(said.find("standard output: what was printed could not be written") != std::string::npos);
+}
+
+TEST_CASE("a rank in this process that fails alone is named, whatever it threw") {
+  for (char const* ranks : {"2", "3", "4"})
+    for (bool const any : {false, true}) {
+      int code = 0;
+      auto const said = said_on_stderr([&] {
+        code = launch({"--thread-ranks", ranks, "--threads", "1"}, [&](pleat::world& w) {
+          if (w.rank() == 1 && any) throw 42;
+          if (w.rank() == 1) throw std::runtime_error("my own");
+          w.comm.barrier();
+        });
+      });
+      CHECK(code == 1);
+      CHECK(said == (any ? "pleat: rank 1: an exception that is no std::exception\n" : "pleat: rank 1: my own\n"));
+    }
 }
 
 TEST_CASE("a number of ranks that is none is refused") {

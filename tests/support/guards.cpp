@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 // What a guard started is ended with it, by nobody else and only once; then it cannot be started again, in words. (The
 // tests' own mains start Kokkos and MPI first, so there the guards are guests.)
+#include <pleat/base/context.hpp>
 #include <pleat/base/runtime.hpp>
 #ifdef PLEAT_HAS_MPI
 #include <pleat/comm/mpi_guard.hpp>
@@ -27,7 +28,12 @@ template <class F> std::string said_by(F const& f) {
 }
 
 void kokkos_alone() {
+  auto const work = [] { (void)pleat::make_instance<Kokkos::DefaultExecutionSpace>(1); };
+  std::string const none =
+      "pleat: context: Kokkos is not running. Work inside pleat::run::launch, or keep a pleat::runtime (or your own "
+      "Kokkos::ScopeGuard) in main";
   demand(!Kokkos::is_initialized(), "nobody has started Kokkos");
+  demand(said_by(work) == none, "who works before says that it does not run");
   {
     pleat::kokkos_guard const first(1);
     demand(first.started() && Kokkos::is_initialized(), "the first guard starts Kokkos");
@@ -37,8 +43,10 @@ void kokkos_alone() {
       demand(!second.started(), "a second one starts nothing");
     }
     demand(Kokkos::is_initialized() && !Kokkos::is_finalized(), "and ends nothing");
+    demand(said_by(work) == "nothing", "while it runs there is work");
   }
   demand(Kokkos::is_finalized(), "the first guard ends what it started");
+  demand(said_by(work) == none, "who works behind its end says so too");
   demand(said_by([] { pleat::kokkos_guard const late(1); }) ==
              "pleat: runtime: Kokkos has been finalized in this process and cannot be started again. Keep one "
              "pleat::kokkos_guard, or your own Kokkos::ScopeGuard, for the whole of main",

@@ -6,9 +6,20 @@
 
 #include <Kokkos_Core.hpp>
 
+#include <pleat/base/config.hpp>
+#include <pleat/base/error.hpp>
 #include <pleat/base/pool.hpp>
 
 namespace pleat {
+
+namespace detail {
+/// \throws error unless Kokkos runs: what it says itself is an abort
+PLEAT_ONCE inline void demand_kokkos() {
+  if (Kokkos::is_initialized()) return;
+  throw error{"context", "Kokkos is not running",
+              "Work inside pleat::run::launch, or keep a pleat::runtime (or your own Kokkos::ScopeGuard) in main"};
+}
+}  // namespace detail
 
 /// An execution-space instance of its own with its own pool. Not copyable: tensors point into it and must not outlive
 /// it. Belongs to one host thread at a time; two contexts work side by side (own OpenMP instances, own CUDA streams).
@@ -16,7 +27,8 @@ template <class Space> class context {
  public:
   using execution_space = Space;
 
-  explicit context(Space instance) : space_(std::move(instance)) {}
+  /// \throws error unless Kokkos runs
+  explicit context(Space instance) : space_((detail::demand_kokkos(), std::move(instance))) {}
   context(context const&) = delete;
   context& operator=(context const&) = delete;
 
@@ -44,7 +56,9 @@ template <class Space> [[nodiscard]] int concurrency_of(Space const& space) {
 
 /// An instance of its own with `threads` threads, where the space can be cut that way; else a new instance as the space
 /// makes one. The default instance serialises callers from several host threads, own instances do not.
+/// \throws error unless Kokkos runs
 template <class Space> [[nodiscard]] Space make_instance([[maybe_unused]] int threads) {
+  detail::demand_kokkos();
 #ifdef KOKKOS_ENABLE_OPENMP
   if constexpr (std::is_same_v<Space, Kokkos::OpenMP>) return threads > 0 ? Kokkos::OpenMP(threads) : Kokkos::OpenMP();
 #endif

@@ -19,6 +19,8 @@
 #include <string>
 #include <string_view>
 #include <thread>
+#include <utility>
+#include <vector>
 #include <vector>
 
 #include <pleat/base/config.hpp>
@@ -160,6 +162,20 @@ PLEAT_ONCE inline std::string said_by(int rank, std::string const& sentence) {
          (sentence.starts_with(ours) ? sentence.substr(ours.size()) : sentence);
 }
 
+/// What each of several ranks in this process threw, at its own place.
+using thrown_by_ranks = std::vector<std::exception_ptr>;
+
+/// The sentence of the ranks of one process, of which comm::run_local threw `chosen`: as `farewell` says it of
+/// processes, with the rank unless all failed alike.
+PLEAT_ONCE inline std::string said_by_ranks(thrown_by_ranks const& thrown, std::exception_ptr const& chosen) {
+  std::string const sentence = what_of(chosen);
+  auto const at = std::find(thrown.begin(), thrown.end(), chosen);
+  bool const alike =
+      std::all_of(thrown.begin(), thrown.end(), [&](auto const& e) { return e && what_of(e) == sentence; });
+  if (alike || at == thrown.end()) return sentence;
+  return said_by(static_cast<int>(at - thrown.begin()), sentence);
+}
+
 /// Seconds that a rank which ended well waits for the others.
 inline constexpr double for_ever = 1e9;
 
@@ -215,6 +231,7 @@ template <class Processes = processes, class F>
     if (all.size() > 1) all.set_timeout(detail::for_ever);
     std::optional<kokkos_guard> kokkos;  // ends behind the farewell, for which the others wait seconds only
     std::string sentence;
+    detail::thrown_by_ranks thrown;
     try {
       if (options.thread_ranks == 0) options.thread_ranks = detail::option(argc, argv, "--thread-ranks");
       int const threads = detail::threads_per_rank<Processes>(options, argc, argv);
@@ -223,12 +240,19 @@ template <class Processes = processes, class F>
                     "Use ranks as threads or as processes, not both"};
       kokkos.emplace(threads);
 
-      if (options.thread_ranks > 1)
+      if (options.thread_ranks > 1) {
+        thrown.resize(static_cast<std::size_t>(options.thread_ranks));
         comm::run_local(options.thread_ranks, [&](comm::communicator c) {
-          world w(std::move(c), threads);
-          fn(w);
+          auto const rank = static_cast<std::size_t>(c.rank());
+          try {
+            world w(std::move(c), threads);
+            fn(w);
+          } catch (...) {
+            thrown[rank] = std::current_exception();
+            throw;
+          }
         });
-      else {
+      } else {
         world w(std::move(ranks), threads);
         fn(w);
       }
@@ -236,7 +260,7 @@ template <class Processes = processes, class F>
         throw error{"standard output", "what was printed could not be written: " + std::string(std::strerror(errno)),
                     "Free some space, or print to somewhere else"};
     } catch (...) {
-      sentence = detail::what_of(std::current_exception());
+      sentence = detail::said_by_ranks(thrown, std::current_exception());
     }
     return detail::farewell<Processes>(all, sentence);
   } catch (...) {  // MPI could not be started: there is nobody to agree with
