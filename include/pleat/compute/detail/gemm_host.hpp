@@ -9,6 +9,7 @@
 
 #include <pleat/base/config.hpp>
 #include <pleat/compute/detail/gemm_arguments.hpp>
+#include <pleat/compute/detail/gemm_tile.hpp>
 #include <pleat/compute/detail/gemm_tile_avx512.hpp>
 #include <pleat/compute/detail/isa.hpp>
 #include <pleat/compute/detail/scratch.hpp>
