@@ -34,6 +34,7 @@ TEST_CASE("a mapped file moves and keeps its bytes", "[io][file]") {
   scratch const dir;
   io::write_file(dir / "a", "one");
   io::write_file(dir / "b", "three");
+  CHECK(io::mapped_file().bytes().empty());
   io::mapped_file a(dir / "a"), b(dir / "b");
   a = std::move(b);
   CHECK(a.bytes().size() == 5);

@@ -57,6 +57,8 @@ PLEAT_ONCE [[nodiscard]] inline std::vector<std::byte> read_file(
 /// are for read_file. Files that pleat writes are replaced by renaming and are safe.
 class mapped_file {
  public:
+  /// Of nothing: no bytes.
+  mapped_file() noexcept = default;
   /// \throws error that names the path and the reason
   PLEAT_ONCE inline explicit mapped_file(std::string const& path) {
     auto const call = detail::call_on("mapped_file", path);

@@ -16,7 +16,6 @@
 #include <string_view>
 #include <tuple>
 #include <utility>
-#include <variant>
 #include <vector>
 
 #include <pleat/base/as_span.hpp>
@@ -68,13 +67,13 @@ class safetensors_file {
  public:
   /// Maps the file (see mapped_file for what that means). \throws error with the path, the byte, expected and found
   PLEAT_ONCE inline explicit safetensors_file(std::string const& path)
-      : safetensors_file(storage(mapped_file(path)), detail::call_on("safetensors_file", path)) {}
+      : safetensors_file({}, mapped_file(path), detail::call_on("safetensors_file", path)) {}
 
   /// Takes a file that is in memory already.
   /// \param bytes the whole file
   /// \param call  how errors introduce themselves
   PLEAT_LAZY explicit safetensors_file(std::vector<std::byte> bytes, std::string call = "io::safetensors_file")
-      : safetensors_file(storage(std::move(bytes)), std::move(call)) {}
+      : safetensors_file(std::move(bytes), mapped_file(), std::move(call)) {}
 
   /// In the order of their data.
   PLEAT_LAZY [[nodiscard]] std::span<tensor_entry const> entries() const noexcept { return table_.entries(); }
@@ -122,16 +121,14 @@ class safetensors_file {
   PLEAT_LAZY [[nodiscard]] std::span<std::byte const> data() const noexcept { return raw().subspan(data_begin_); }
 
  private:
-  using storage = std::variant<std::vector<std::byte>, mapped_file>;
-
-  PLEAT_LAZY safetensors_file(storage held, std::string call) : storage_(std::move(held)), call_(std::move(call)) {
+  PLEAT_LAZY safetensors_file(std::vector<std::byte> held, mapped_file mapped, std::string call)
+      : held_(std::move(held)), mapped_(std::move(mapped)), call_(std::move(call)) {
     parse_header();
     check_data();
   }
 
   PLEAT_LAZY [[nodiscard]] std::span<std::byte const> raw() const noexcept {
-    if (auto const* v = std::get_if<0>(&storage_)) return as_span(*v);
-    return std::get_if<1>(&storage_)->bytes();
+    return held_.empty() ? mapped_.bytes() : as_span(held_);
   }
 
   PLEAT_ONCE inline void parse_header() {
@@ -267,7 +264,8 @@ class safetensors_file {
                   remedy::copy_again};
   }
 
-  storage storage_;
+  std::vector<std::byte> held_;  // empty where the file is mapped
+  mapped_file mapped_;
   std::string call_;
   std::size_t data_begin_ = 0;
   detail::entry_table<tensor_entry> table_;

@@ -15,7 +15,6 @@
 #include <cstring>
 #include <exception>
 #include <memory>
-#include <optional>
 #include <string>
 #include <string_view>
 #include <thread>
@@ -24,6 +23,7 @@
 #include <vector>
 
 #include <pleat/base/config.hpp>
+#include <pleat/base/owned_ptr.hpp>
 #include <pleat/base/random.hpp>
 #include <pleat/base/runtime.hpp>
 #include <pleat/comm/local.hpp>
@@ -229,7 +229,7 @@ template <class Processes = processes, class F>
     // What a transport needs for time-outs it may have to make together: now, not when a rank is alone with its
     // failure. Behind the duplicate, which has no time-out of its own.
     if (all.size() > 1) all.set_timeout(detail::for_ever);
-    std::optional<kokkos_guard> kokkos;  // ends behind the farewell, for which the others wait seconds only
+    owned_ptr<kokkos_guard> kokkos;  // ends behind the farewell, for which the others wait seconds only
     std::string sentence;
     detail::thrown_by_ranks thrown;
     try {
@@ -238,7 +238,7 @@ template <class Processes = processes, class F>
       if (options.thread_ranks > 0 && all.size() > 1)
         throw error{"run::launch", "--thread-ranks was given to " + std::to_string(all.size()) + " MPI processes",
                     "Use ranks as threads or as processes, not both"};
-      kokkos.emplace(threads);
+      kokkos = make_owned<kokkos_guard>(threads);
 
       if (options.thread_ranks > 1) {
         thrown.resize(static_cast<std::size_t>(options.thread_ranks));

@@ -12,7 +12,6 @@
 #include <charconv>
 #include <cmath>
 #include <map>
-#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -22,6 +21,7 @@
 
 #include <pleat/base/as_span.hpp>
 #include <pleat/base/config.hpp>
+#include <pleat/base/owned_ptr.hpp>
 #include <pleat/io/safetensors.hpp>
 #include <pleat/io/weights.hpp>
 #include <pleat/nn/any_weight.hpp>
@@ -85,11 +85,11 @@ void save(parallel::any_model<T, Space> const& m, std::string const& path, model
           file_options const& how = {}) {
   detail::demand_dense_type("run::save", how);
   auto const described = detail::image_of(m, about, how, detail::collecting::descriptions);
-  std::optional<io::safetensors_stream> file;
+  owned_ptr<io::safetensors_stream> file;
   comm::on_root(m.all_ranks(), [&] {
     detail::describing_writer writer;
     detail::put_image(about, described, writer);
-    file.emplace(path, writer.file);
+    file = make_owned<io::safetensors_stream>(path, writer.file);
   });
   detail::collect(m, detail::collecting::weights, [&](nn::parameter const& w, detail::collected_weight c) {
     for (auto& t : c.tensors) {
@@ -255,9 +255,9 @@ model_description load(parallel::any_model<T, Space>& m, io::safetensors_file co
 /// Gives the model the parameters and forms of a safetensors file (GGUF: run/gguf.hpp); every rank reads it. \throws
 /// error as above
 template <class T, class Space> model_description load(parallel::any_model<T, Space>& m, std::string const& path) {
-  std::optional<io::safetensors_file> file;
+  owned_ptr<io::safetensors_file> file;
   // a folder that one node does not see is everybody's trouble
-  comm::all_or_none(m.all_ranks(), [&] { file.emplace(path); });
+  comm::all_or_none(m.all_ranks(), [&] { file = make_owned<io::safetensors_file>(path); });
   return load(m, *file, "run::load('" + path + "')");
 }
 
