@@ -38,6 +38,11 @@ inline CLI::Validator positive() {
   return number(std::numeric_limits<double>::min(), std::numeric_limits<double>::max());
 }
 
+// A path that is empty is a variable of the shell that nobody has set.
+inline CLI::Validator not_empty() {
+  return {[](std::string& text) { return text.empty() ? std::string("it is empty: name a path") : std::string(); }, ""};
+}
+
 template <class Options> void add_timeout(CLI::App& app, Options& o) {
   app.add_option("--timeout", o.timeout,
                  "seconds that a rank waits for another before all end with its name; 0: for ever")
@@ -47,8 +52,10 @@ template <class Options> void add_timeout(CLI::App& app, Options& o) {
 
 // Of every program that trains on ranks.
 template <class Options> void add_common(CLI::App& app, Options& o) {
-  app.add_option("--data", o.data, "folder with MNIST in IDX form (default: the digits that pleat ships)");
-  app.add_option("--json", o.json, "file for every figure of the report");
+  app.parse_complete_callback([&] { o.asked = app.config_to_str(true); });
+  app.add_option("--data", o.data, "folder with MNIST in IDX form (default: the digits that pleat ships)")
+      ->check(not_empty());
+  app.add_option("--json", o.json, "file for every figure of the report")->check(not_empty());
   app.add_option("--seed", o.seed)->capture_default_str();
   app.add_option("--batch", o.batch, "samples per step of training, over all ranks")
       ->check(CLI::Range(1, 1000000))

@@ -198,6 +198,7 @@ class TrainShrinkRun(Check):
         refused(["has no effect with --evaluate"], "--evaluate", good / "model.safetensors", "--epochs", 3, first="--epochs")
         refused(["hope"], "--optimizer", "hope", first="--optimizer")
         refused(["0"], "--batch", 0, first="--batch")
+        refused(["it is empty: name a path"], "--out", "", first="--out")
         refused(["Kokkos takes at most 512 threads, asked for 5000"], "--threads", 5000)
         refused(["'nan' is not a number from"], "--learning-rate", "nan", first="--learning-rate")
         bad = self.folder / "bad.safetensors"
@@ -264,6 +265,11 @@ class TrainShrinkRun(Check):
             refused(["cannot make the folder", "bad.safetensors"], "--epochs", 1, "--out", bad / "below", ranks=n)
             refused(["many"], "--epochs", "many", first="--epochs", ranks=n)
             refused(["needs --checkpoint"], "--resume", first="--resume", ranks=n)
+        # Ranks that were asked other things would wait for each other.
+        if self.has_launcher():
+            self.prefix = [*self.launcher, "1"]
+            refused(["what is asked of rank 1 is not that of rank 0", "out=", "Give every rank the same options"], *short, ":", "-n", 1, self.program, *short, "--out", self.folder / "other")
+            refused(["what is asked of rank 1 is not that of rank 0: sparsity=0.5 there, sparsity=0.9 here"], ":", "-n", 1, self.program, "--sparsity", 0.5)
         # A rank that was inherited from a shell, and no launcher: nobody else would speak.
         self.prefix = ["env", "OMPI_COMM_WORLD_RANK=1"]
         refused(["many"], "--epochs", "many", first="rank 1: --epochs")

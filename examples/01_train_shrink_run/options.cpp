@@ -20,11 +20,13 @@ std::optional<int> parse(int argc, char** argv, options& o) {
   app.add_option("--sparsity", o.sparsity, "share of the weights that pruning removes")
       ->check(command_line::number(0, 0.9999))
       ->capture_default_str();
-  app.add_option("--checkpoint", o.checkpoint, "folder for checkpoints");
+  app.add_option("--checkpoint", o.checkpoint, "folder for checkpoints")->check(command_line::not_empty());
   app.add_option("--checkpoint-steps", o.checkpoint_steps, "steps between checkpoints (default: one per epoch)")
       ->check(CLI::Range(1, 1000000000));
-  app.add_option("--out", o.out, "folder for model.safetensors, compressed.safetensors, report.json, report.svg");
-  app.add_option("--evaluate", o.evaluate, "load this file and evaluate it, nothing else");
+  app.add_option("--out", o.out, "folder for model.safetensors, compressed.safetensors, report.json, report.svg")
+      ->check(command_line::not_empty());
+  app.add_option("--evaluate", o.evaluate, "load this file and evaluate it, nothing else")
+      ->check(command_line::not_empty());
   app.add_flag("--resume", o.resume, "go on from the newest checkpoint");
   app.add_flag("--no-overlap", o.no_overlap, "exchange gradients after backward, not during it");
   app.add_flag("--train-only", o.train_only, "do not compress");

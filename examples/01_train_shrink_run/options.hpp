@@ -9,6 +9,7 @@
 #include <string>
 
 struct options {
+  std::string asked;  // a line an option: ranks compare it
   std::string data, model = "lenet-300-100", checkpoint, out, json, evaluate, optimizer = "adamw";
   std::int64_t epochs = 10, batch = 64, micro_batches = 1, checkpoint_steps = 0;
   std::uint64_t seed = 1;

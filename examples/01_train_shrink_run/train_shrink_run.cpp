@@ -6,6 +6,7 @@
 //   mpirun -n 4 train_shrink_run --data DIR                 four processes
 //   train_shrink_run --data DIR --thread-ranks 4            four threads
 //   train_shrink_run --evaluate out/compressed.safetensors  the compressed model, in a new process
+#include "../outputs.hpp"
 #include "parts.hpp"
 
 int main(int argc, char** argv) {
@@ -14,6 +15,7 @@ int main(int argc, char** argv) {
   return pl::run::launch(argc, argv,
                          [&](pl::world& world) {
                            if (o.timeout > 0 && world.size() > 1) world.comm.set_timeout(o.timeout);
+                           agree_on_options(world, o.asked);
                            pl::comm::on_root(world.comm, [&] {  // not only when there is something to lose
                              if (!o.out.empty()) pl::io::make_folder(o.out);
                              if (!o.json.empty()) pl::io::demand_writable_file(o.json);

@@ -94,7 +94,7 @@ inline void agree(options const& o, pl::world& world) {
                                       {"--resume", o.resume},
                                       {"--cuts measured", o.cuts == "measured"}})
     rule += std::string(given ? "" : "no ") + option + "\n";
-  pl::parallel::agree_on_text(world.comm, rule, "train_gpt", "what is asked", "Give every rank the same options");
+  pl::comm::agree_on_text(world.comm, rule, "train_gpt", "what is asked", "Give every rank the same options");
 }
 
 template <class T> void train_in(options const& o, pl::world& world) {
@@ -143,8 +143,8 @@ template <class T> void train_in(options const& o, pl::world& world) {
                                   : text.validation.size();
 
   if (world.size() > 1)
-    pl::parallel::agree_on_text(world.comm, text.train.fingerprint() + " " + text.validation.fingerprint(), "--data",
-                                "the text", "Give every rank the same file");
+    pl::comm::agree_on_text(world.comm, text.train.fingerprint() + " " + text.validation.fingerprint(), "--data",
+                            "the text", "Give every rank the same file");
   pl::index_t step = 0;
   std::string remark;
   auto const which = o.checkpoint.empty() ? std::string() : text.train.fingerprint();

@@ -12,6 +12,7 @@ int main(int argc, char** argv) {
   if (auto const code = parse(argc, argv, o)) return *code;
   return pl::run::launch(argc, argv,
                          [&](pl::world& world) {
+                           agree_on_options(world, o.asked);
                            if (!o.out.empty()) pl::comm::on_root(world.comm, [&] { pl::io::make_folder(o.out); });
                            demand_outputs(world, {o.json});
                            std::string const network =

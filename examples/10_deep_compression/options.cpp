@@ -9,8 +9,10 @@ std::optional<int> parse(int argc, char** argv, options& o) {
       "Trains a network, prunes it, lets its weights share values, codes them, writes the file, and runs what the file "
       "holds.");
   app.add_option("--model", o.model)->check(CLI::IsMember({"lenet-300-100", "lenet-5"}))->capture_default_str();
-  app.add_option("--out", o.out, "folder for model.safetensors, compressed.safetensors, report.json, report.svg");
-  app.add_option("--evaluate", o.evaluate, "load this compressed file and evaluate it, nothing else");
+  app.add_option("--out", o.out, "folder for model.safetensors, compressed.safetensors, report.json, report.svg")
+      ->check(command_line::not_empty());
+  app.add_option("--evaluate", o.evaluate, "load this compressed file and evaluate it, nothing else")
+      ->check(command_line::not_empty());
   app.add_option("--epochs", o.epochs, "of the first training")->check(CLI::Range(1, 100000));
   app.add_option("--prune-epochs", o.prune_epochs, "rounds of pruning, an epoch each")->check(CLI::Range(1, 100000));
   app.add_option("--retrain-epochs", o.retrain_epochs, "after the last pruning")->check(CLI::Range(1, 100000));

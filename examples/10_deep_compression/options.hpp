@@ -9,6 +9,7 @@
 #include <string>
 
 struct options {
+  std::string asked;    // a line an option: ranks compare it
   std::string program;  // how this one was called
   std::string data, model = "lenet-300-100", out, json, evaluate;
   std::uint64_t seed = 1;

@@ -23,8 +23,12 @@ std::optional<int> parse(int argc, char** argv, options& o) {
   app.add_option("--width", o.width, "units in each of the student's two hidden layers")
       ->check(CLI::Range(1, 100000))
       ->capture_default_str();
-  app.add_option("--temperature", o.temperature, "of the soft targets")->capture_default_str();
-  app.add_option("--hard-weight", o.hard_weight, "of the labels; the soft targets get the rest")->capture_default_str();
+  app.add_option("--temperature", o.temperature, "of the soft targets")
+      ->check(command_line::positive())
+      ->capture_default_str();
+  app.add_option("--hard-weight", o.hard_weight, "of the labels; the soft targets get the rest")
+      ->check(command_line::number(0, 1))
+      ->capture_default_str();
   app.add_option("--learning-rate", o.learning_rate)->check(command_line::positive())->capture_default_str();
   app.add_option("--weight-decay", o.weight_decay)->check(command_line::not_negative())->capture_default_str();
   app.add_option("--dropout", o.dropout, "of the teacher's hidden units")

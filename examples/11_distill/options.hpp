@@ -17,6 +17,7 @@ struct movement {
 };
 
 struct options {
+  std::string asked;  // a line an option: ranks compare it
   std::string data, out, json, teacher, evaluate;
   std::uint64_t seed = 1;
   std::int64_t batch = 128, teacher_epochs = 36, epochs = 20, teacher_width = 1200, width = 800, top_k = -1,

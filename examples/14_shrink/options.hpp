@@ -9,6 +9,7 @@
 #include <string>
 
 struct options {
+  std::string asked;  // a line an option: ranks compare it
   std::string in, out, recipe, data, json;
   std::uint64_t seed = 1;
   std::int64_t batch = 64, samples = 300;

@@ -147,6 +147,7 @@ void print(std::vector<output_norm> const& norms) {
 
 void run(options const& o, pl::world& world) {
   namespace shrink = pl::compress;
+  agree_on_options(world, o.asked);
   auto const steps = shrink::read_recipe(o.recipe, known_words());
   shrink::check_order(steps);
   demand_outputs(world, {o.out, o.json, o.svg});

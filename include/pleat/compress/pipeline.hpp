@@ -16,8 +16,8 @@
 #include <type_traits>
 #include <utility>
 
+#include <pleat/comm/agree.hpp>
 #include <pleat/compress/transform.hpp>
-#include <pleat/parallel/agreement.hpp>
 
 namespace pleat::compress {
 
@@ -136,8 +136,8 @@ template <class Recorder, class... Ts> class basic_pipeline {
   template <class Net> void run(parallel::model<Net>& m) const {
     std::apply(
         [&](auto const&... step) {
-          parallel::agree_on_text(m.all_ranks(), (detail::words_of_step(step) + ...), "compress", "what is asked",
-                                  "Give every rank the same transforms with the same settings");
+          comm::agree_on_text(m.all_ranks(), (detail::words_of_step(step) + ...), "compress", "what is asked",
+                              "Give every rank the same transforms with the same settings");
         },
         steps_);
     if constexpr (requires { recorder_.begin(std::as_const(m)); }) recorder_.begin(std::as_const(m));

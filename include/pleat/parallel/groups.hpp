@@ -13,9 +13,9 @@
 #include <vector>
 
 #include <pleat/base/config.hpp>
+#include <pleat/comm/agree.hpp>
 #include <pleat/comm/communicator.hpp>
 #include <pleat/comm/grid.hpp>
-#include <pleat/parallel/agreement.hpp>
 #include <pleat/parallel/built.hpp>
 #include <pleat/plan/plan.hpp>
 #include <pleat/tensor/mesh.hpp>
@@ -53,7 +53,7 @@ struct groups {
   /// another number of ranks
   PLEAT_ONCE [[nodiscard]] inline static std::shared_ptr<groups> make(plan::plan const& p, comm::communicator& world) {
     // before one of them may be wrong, alone
-    agree_on_hash(world, p.hash(), "parallel::build", "plan", "Give every rank the same options");
+    comm::agree_on_hash(world, p.hash(), "parallel::build", "plan", "Give every rank the same options");
     p.check();
     if (p.ranks() != world.size())
       throw error{"parallel::build",

@@ -17,6 +17,7 @@
 
 #include <pleat/base/random.hpp>
 #include <pleat/codec/dense.hpp>
+#include <pleat/comm/agree.hpp>
 #include <pleat/nn/arena.hpp>
 #include <pleat/nn/describe.hpp>
 #include <pleat/parallel/agreement.hpp>
@@ -338,11 +339,11 @@ template <class T, class Space> class replica {
   /// Before anything is allocated. Collective. \throws error on every rank alike if plan, seed, placements, network or
   /// what `further` is the hash of differ
   [[gnu::cold]] void agree_on_plan(std::uint64_t further = 0) const {
-    agree_on_hash(all_ranks(), plan_.hash() ^ (seed_ * 0x9e3779b97f4a7c15u) ^ placements_hash(*network_) ^ further,
-                  "parallel::build", "plan, seed, placement, cuts or gradient codec",
-                  "Give every rank the same options");
-    agree_on_text(all_ranks(), words_of_parameters(*network_), "parallel::build", "the network",
-                  "Build the same network on every rank");
+    comm::agree_on_hash(
+        all_ranks(), plan_.hash() ^ (seed_ * 0x9e3779b97f4a7c15u) ^ placements_hash(*network_) ^ further,
+        "parallel::build", "plan, seed, placement, cuts or gradient codec", "Give every rank the same options");
+    comm::agree_on_text(all_ranks(), words_of_parameters(*network_), "parallel::build", "the network",
+                        "Build the same network on every rank");
   }
 
   /// Parameters of the same name take the values of another network's; forms keep their content. Collective at stage 3.

@@ -22,6 +22,7 @@
 
 #include <pleat/base/config.hpp>
 #include <pleat/base/error.hpp>
+#include <pleat/comm/agree.hpp>
 #include <pleat/comm/attempt.hpp>
 #include <pleat/io/file.hpp>
 #include <pleat/io/sampler.hpp>
@@ -29,7 +30,6 @@
 #include <pleat/nn/clip.hpp>
 #include <pleat/nn/optimizer.hpp>
 #include <pleat/nn/schedule.hpp>
-#include <pleat/parallel/agreement.hpp>
 #include <pleat/parallel/model.hpp>
 #include <pleat/run/batch.hpp>
 #include <pleat/run/checkpoint.hpp>
@@ -282,8 +282,8 @@ template <class T, class Space>
     steps = words_of_loop(options, size) + words_of_steps(options, total);
   });
   auto& optimizer = *made;
-  parallel::agree_on_text(m.all_ranks(), steps, "run::fit", "what is asked",
-                          "Give every rank the same options and the same data");
+  comm::agree_on_text(m.all_ranks(), steps, "run::fit", "what is asked",
+                      "Give every rank the same options and the same data");
   progress_line line(root && options.progress);
   fit_report report;
   best_so_far<T> best;
