@@ -14,7 +14,9 @@
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
+#include <cstdlib>
 #include <cstring>
+#include <span>
 #include <stdexcept>
 #include <string>
 #include <utility>
@@ -153,6 +155,29 @@ TEST_CASE("a rank in this process that fails alone is named, whatever it threw")
       });
       CHECK(code == 1);
       CHECK(said == (any ? "pleat: rank 1: an exception that is no std::exception\n" : "pleat: rank 1: my own\n"));
+    }
+}
+
+TEST_CASE("a rank in this process that returns early leaves nobody waiting for it") {
+  for (char const* ranks : {"2", "3", "4"})
+    for (char const* what : {"barrier", "split", "receive"}) {
+      std::string const kind = what;
+      int code = 0;
+      auto const said = said_on_stderr([&] {
+        code = launch({"--thread-ranks", ranks, "--threads", "1"}, [&](pleat::world& w) {
+          w.comm.set_timeout(5);
+          auto group = w.comm.split(0, -w.rank());  // there the last rank is the first
+          group.set_timeout(5);
+          int x = w.comm.all_reduce_value(1);
+          if (w.rank() == 1) return;
+          if (kind == "receive") w.comm.receive(std::span<int>(&x, 1), 1, 0);
+          else (kind == "split" ? group : w.comm).barrier();
+        });
+      });
+      INFO(ranks << " ranks, " << kind << ": " << said);
+      REQUIRE(code == 1);
+      std::string const gone = kind == "split" ? std::to_string(std::atoi(ranks) - 2) : "1";
+      REQUIRE(said.find("rank " + gone + "'s function has returned") != std::string::npos);
     }
 }
 

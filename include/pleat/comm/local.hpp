@@ -5,6 +5,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cstdint>
 #include <exception>
 #include <functional>
 #include <memory>
@@ -171,6 +172,9 @@ class local_group {
   /// Rank `rank` ends and will never come again: operations that need it, of this group and of groups split from it,
   /// fail on every other rank with an error that carries this reason. Call it from any thread.
   PLEAT_LAZY void abandon(int rank, std::string const& reason) const { core_->abandon(rank, reason); }
+  /// Rank `rank` is done and will make no call again: operations that wait for it, of this group and of groups split
+  /// from it, fail on every other rank. What it has begun goes on.
+  PLEAT_LAZY void depart(int rank) const { core_->depart(rank); }
   /// Whether rank `rank` was told that another one has left: then what it throws may come of that. Call it from the
   /// thread of that rank.
   PLEAT_LAZY [[nodiscard]] bool heard_of_departure(int rank) const { return core_->heard_of_departure(rank); }
@@ -184,16 +188,23 @@ class local_group {
   std::shared_ptr<detail::local_core> core_;
 };
 
+/// What a rank whose function has returned is to those that still wait for it.
+enum class on_return : std::uint8_t {
+  may_come,  ///< one that may come yet: its communicator may be in other hands
+  is_gone    ///< one that will not come: who waits for it throws
+};
+
 /// Runs f(communicator) on n threads, one per rank, and waits for all of them. An exception of one rank releases the
 /// others. After all threads have ended the first one is thrown here, of those ranks that nobody had released if there
 /// are any: the cause, not what came of it.
-template <class F> void run_local(int ranks, F const& f) {
+template <class F> void run_local(int ranks, F const& f, on_return then = on_return::may_come) {
   local_group group(ranks);
   std::mutex guard;
   std::exception_ptr first, released;  // released: the first one of a rank that others had left
   auto const one = [&](int rank) {
     try {
       f(group.communicator(rank));
+      if (then == on_return::is_gone) group.depart(rank);
     } catch (...) {
       auto const what = std::current_exception();
       std::string reason = "an exception of unknown type";

@@ -242,7 +242,7 @@ template <class Processes = processes, class F>
 
       if (options.thread_ranks > 1) {
         thrown.resize(static_cast<std::size_t>(options.thread_ranks));
-        comm::run_local(options.thread_ranks, [&](comm::communicator c) {
+        auto const one = [&](comm::communicator c) {
           auto const rank = static_cast<std::size_t>(c.rank());
           try {
             world w(std::move(c), threads);
@@ -251,7 +251,8 @@ template <class Processes = processes, class F>
             thrown[rank] = std::current_exception();
             throw;
           }
-        });
+        };
+        comm::run_local(options.thread_ranks, one, comm::on_return::is_gone);
       } else {
         world w(std::move(ranks), threads);
         fn(w);

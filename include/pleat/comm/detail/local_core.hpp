@@ -15,6 +15,7 @@
 #include <condition_variable>
 #include <cstdint>
 #include <exception>
+#include <iterator>
 #include <limits>
 #include <memory>
 #include <mutex>
@@ -70,6 +71,7 @@ class local_core_of : public local_operation, public std::enable_shared_from_thi
     {
       std::lock_guard lock(mutex_);
       if (broken_) throw_failure({describe(c), broken_->problem, broken_->remedy, true}, rank);
+      if (!gone_.empty()) demand_present(number, c, rank);
       op = find(number);
       op->calls[static_cast<std::size_t>(rank)] = c;
       op->here[static_cast<std::size_t>(rank)] = 1;
@@ -155,6 +157,7 @@ class local_core_of : public local_operation, public std::enable_shared_from_thi
         return w->what.tag == m.what.tag && w->rank == peer && w->what.root == m.rank;
       });
       if (it == waiting.end()) {
+        if (std::find(gone_.begin(), gone_.end(), peer) != gone_.end()) throw_failure(waits_for(peer, m.what), m.rank);
         (sending ? sends_ : receives_)[static_cast<std::size_t>(home)].push_back(&m);
         return;
       }
@@ -239,11 +242,49 @@ class local_core_of : public local_operation, public std::enable_shared_from_thi
         c->abandon(first.first,
                    first.second + " (rank " + std::to_string(first.first) + " of the group it was split from)");
   }
+  /// Rank's function has returned: what it has begun goes on; every operation that waits for it to come, now or later,
+  /// here and in the groups split from this one, fails and says so.
+  inline void depart(int rank) {
+    std::vector<std::weak_ptr<local_core_of>> children;
+    {
+      std::lock_guard lock(mutex_);
+      gone_.push_back(rank);
+      for (auto* op : ring_)
+        if (op && op->state.load(std::memory_order_relaxed) == open && !op->here[static_cast<std::size_t>(rank)])
+          for (std::size_t r = 0; r < op->here.size(); ++r)
+            if (op->here[r]) {
+              fail(*op, waits_for(rank, op->calls[r]));
+              break;
+            }
+      std::vector<message*> waiting;
+      for (auto* lists : {&sends_, &receives_})
+        for (auto& list : *lists)
+          std::copy_if(list.begin(), list.end(), std::back_inserter(waiting),
+                       [&](message* m) { return m->what.root == rank; });
+      for (auto* m : waiting) fail(*m, waits_for(rank, m->what));
+      children = children_;
+    }
+    wake();
+    for (auto const& child : children)
+      if (auto c = child.lock())
+        for (std::size_t r = 0; r < c->origins_.size(); ++r)
+          if (c->origins_[r] == origin(rank)) c->depart(static_cast<int>(r));
+  }
   /// Whether an error of this rank may come of another one's departure: here or in a group split from this one it was
   /// told of one. Asked by its thread.
   [[nodiscard]] bool heard_of_departure(int rank) const { return (*heard_)[static_cast<std::size_t>(rank)] != 0; }
 
  private:
+  [[nodiscard]] inline static failure waits_for(int gone, call const& c) {
+    return {describe(c), "rank " + std::to_string(gone) + "'s function has returned, and this waits for it",
+            "Every rank must make the same calls in the same order: let none return before the others are done"};
+  }
+  /// With the mutex held. \throws error if a rank whose function has returned did not enter collective `number` before
+  inline void demand_present(std::uint64_t number, call const& c, int rank) const {
+    auto const* op = ring_[number & (ring_.size() - 1)];
+    for (int const r : gone_)
+      if (!op || op->number != number || !op->here[static_cast<std::size_t>(r)]) throw_failure(waits_for(r, c), rank);
+  }
   [[noreturn]] inline void throw_failure(failure const& f, int rank) const {
     if (f.departure && std::uncaught_exceptions() == 0) (*heard_)[static_cast<std::size_t>(origin(rank))] = 1;
     throw error{f.call, f.problem, f.remedy, rank};
@@ -384,6 +425,7 @@ class local_core_of : public local_operation, public std::enable_shared_from_thi
   std::vector<collective*> free_;
   std::vector<std::vector<message*>> sends_, receives_;  // unmatched, by receiver
   std::optional<failure> broken_;
+  std::vector<int> gone_;              // ranks whose functions have returned
   std::pair<int, std::string> ended_;  // the first rank that was abandoned, and why
   std::vector<std::weak_ptr<local_core_of>> children_;
   std::shared_ptr<std::vector<char>> heard_;  // by origin; each rank writes and reads its own
