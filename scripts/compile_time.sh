@@ -3,19 +3,20 @@
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 # What including pleat costs: seconds (the best of REPEAT, 3) and peak memory to compile, with the release flags, one file that
 # includes only the third-party headers of the umbrella; only the umbrella; each room's door (and what it adds to those before it); and each source of the main job, as the
-# build compiles it, after the umbrella's precompiled header, which all programs share and which has a row of its own.
-# Aims: umbrella / third-party ≤ 1.5; each source of the main job ≤ 15 s, and all of them together, the umbrella's precompiled header included.
+# build compiles it. The umbrella's precompiled header, which programs of one source share and the main job does not take, has a row of its own. Then the clock: the main
+# job's program from nothing on two cores, as ninja builds and links it without ccache where pleat::kernels is there.
+# Aims: umbrella / third-party ≤ 1.5; each source of the main job ≤ 15 s; its program by the clock ≤ 15 s.
 #    scripts/compile_time.sh [--check]: exit 1 if an aim is missed
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 flags=build/release/tests/plain_flags.rsp
 [[ -e $flags ]] || { cmake --preset release >/dev/null && cmake --build --preset release --target pleat_flags >/dev/null; }
-cmake --build --preset release --target pleat_umbrella >/dev/null  # its precompiled header, for the main job's sources
+cmake --build --preset release --target pleat_umbrella pleat_kernels >/dev/null
 compiler=$(sed -n 's/^CMAKE_CXX_COMPILER:[A-Z]*=//p' build/release/CMakeCache.txt)
 scratch=build/compile_time
 mkdir -p "$scratch"
 python3 - "$compiler" "$flags" "$scratch" "${REPEAT:-3}" "${1:-}" <<'END'
-import json, os, pathlib, re, shlex, subprocess, sys
+import json, os, pathlib, re, shlex, subprocess, sys, time
 compiler, flags, scratch, repeat, check = sys.argv[1], sys.argv[2], pathlib.Path(sys.argv[3]), int(sys.argv[4]), sys.argv[5]
 sys.path.insert(0, "tests/headers")
 import check_headers
@@ -80,20 +81,24 @@ def as_built(entry):
     words[words.index("-o") + 1] = str(scratch / "made")
     return time_of(words[begin:])
 
-total, longest, precompiled = 0, 0, 0
+total, longest = 0, 0
 for entry in json.loads(pathlib.Path("build/release/compile_commands.json").read_text()):
     source = pathlib.Path(entry["file"])
     if "pleat_umbrella.dir" in entry["file"]:
-        precompiled, memory = as_built(entry)
-        row("the umbrella, precompiled", precompiled, memory, "once for all programs")
+        row("the umbrella, precompiled", *as_built(entry), "once for all programs of one source")
     if source.parent.name == "01_train_shrink_run":
         seconds, memory = as_built(entry)
         row(source.name, seconds, memory, "aim 15 s")
         total, longest = total + seconds, max(longest, seconds)
 if total:
-    print(f"the main job's program: {total:.1f} s of processor, its longest source {longest:.1f} s; {total + precompiled:.1f} s with the precompiled header (aim 15 s)")
+    for made in pathlib.Path("build/release/examples/01_train_shrink_run").rglob("*.o"):
+        made.unlink()
+    begin = time.monotonic()
+    subprocess.run(["cmake", "--build", "--preset", "release", "-j2", "--target", "train_shrink_run"], check=True, stdout=subprocess.DEVNULL, env=os.environ | {"CCACHE_DISABLE": "1"})
+    wall = time.monotonic() - begin
+    print(f"the main job's program: {total:.1f} s of processor, its longest source {longest:.1f} s; by the clock {wall:.1f} s on two cores (aim 15 s; the load is {os.getloadavg()[0]:.1f})")
     if longest > 15: missed.append("a source of the main job")
-    if total + precompiled > 15: missed.append("the main job's program")
+    if wall > 15: missed.append("the main job's program")
 if missed:
     print("pleat: missed:", ", ".join(missed))
 sys.exit(1 if missed and check == "--check" else 0)

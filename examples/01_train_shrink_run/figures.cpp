@@ -2,6 +2,9 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include <nlohmann/json.hpp>
 
+#include <pleat/compress/picture.hpp>
+#include <pleat/io/file.hpp>
+
 #include "parts.hpp"
 
 // PLEAT_DIGITS is where the build found the shipped digits; an installed program is told by --data.
@@ -23,6 +26,11 @@ void write_figures(std::string const& network, pl::run::fit_report const& traine
                                {"stages", nlohmann::json::parse(pl::compress::stage_list(stages).json())}};
   for (auto const& path : {o.json, o.out.empty() ? std::string() : o.out + "/report.json"})
     if (!path.empty()) pl::io::write_file(path, figures.dump(2) + "\n");
+}
+
+void write_picture(std::string const& network, std::string const& data, pl::compress::stage_list const& stages,
+                   options const& o, pl::world const& world) {
+  if (!o.out.empty() && world.root()) pl::compress::write_svg(stages, o.out + "/report.svg", network + " on " + data);
 }
 
 void write_served(pl::run::evaluation const& e, pl::run::serve_report const& served, options const& o,

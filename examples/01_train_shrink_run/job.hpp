@@ -7,8 +7,8 @@
 #include <cstdio>
 #include <iostream>
 
-#include <pleat/compress/picture.hpp>
 #include <pleat/plan/measure.hpp>
+#include <pleat/pleat.hpp>
 
 #include "parts.hpp"
 
@@ -95,10 +95,8 @@ void train_shrink_run(Net net, std::string const& network, pl::io::split const& 
   if (world.root()) stages.print(std::cout);
   // [train_shrink_run]
   explain_step(model, data.train, trained, world);
-  if (!o.out.empty()) {
-    pl::run::save(small, file(o, "compressed.safetensors"), description);
-    if (world.root()) pl::compress::write_svg(stages, file(o, "report.svg"), network + " on " + data.test.name);
-  }
+  if (!o.out.empty()) pl::run::save(small, file(o, "compressed.safetensors"), description);
+  write_picture(network, data.test.name, stages, o, world);
   write_figures(network, trained, stages.stages(), o, world);
 }
 

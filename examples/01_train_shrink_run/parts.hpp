@@ -1,9 +1,12 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// What the sources of the job share.
+// What the sources of the job share. Plain data: only the sources with a network in them include all of pleat.
 #pragma once
 
-#include <pleat/pleat.hpp>
+#include <pleat/comm/world.hpp>
+#include <pleat/compress/stages.hpp>
+#include <pleat/io/dataset.hpp>
+#include <pleat/run/reports.hpp>
 
 #include <string>
 #include <vector>
@@ -22,5 +25,8 @@ void run_lenet_5(std::string const& network, pl::io::split const& data, options 
 // Every figure as JSON, into --json FILE and --out DIR/report.json.
 void write_figures(std::string const& network, pl::run::fit_report const& trained,
                    std::vector<pl::compress::stage> const& stages, options const& o, pl::world const& world);
+// The stages as a picture, into --out DIR/report.svg.
+void write_picture(std::string const& network, std::string const& data, pl::compress::stage_list const& stages,
+                   options const& o, pl::world const& world);
 void write_served(pl::run::evaluation const& e, pl::run::serve_report const& served, options const& o,
                   pl::world const& world);

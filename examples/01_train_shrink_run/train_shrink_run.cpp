@@ -6,6 +6,11 @@
 //   mpirun -n 4 train_shrink_run --data DIR                 four processes
 //   train_shrink_run --data DIR --thread-ranks 4            four threads
 //   train_shrink_run --evaluate out/compressed.safetensors  the compressed model, in a new process
+#include <pleat/comm/attempt.hpp>
+#include <pleat/io/file.hpp>
+#include <pleat/run/launch.hpp>
+#include <pleat/run/model_description.hpp>
+
 #include "../outputs.hpp"
 #include "parts.hpp"
 

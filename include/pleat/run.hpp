@@ -15,10 +15,12 @@
 #include <pleat/run/evaluate.hpp>
 #include <pleat/run/fit.hpp>
 #include <pleat/run/launch.hpp>
+#include <pleat/run/model_description.hpp>
 #include <pleat/run/model_file.hpp>
 #include <pleat/run/model_image.hpp>
 #include <pleat/run/opened_checkpoint.hpp>
 #include <pleat/run/progress.hpp>
+#include <pleat/run/reports.hpp>
 #include <pleat/run/runtime.hpp>
 #include <pleat/run/serve.hpp>
 #include <pleat/run/take_forms.hpp>

@@ -122,7 +122,7 @@ template <class Net> class network_of final : public network<nn::value_type_of<N
     };
   }
 
-  [[nodiscard]] std::unique_ptr<base> clone() const override { return std::make_unique<network_of>(*this); }
+  [[nodiscard, gnu::cold]] std::unique_ptr<base> clone() const override { return std::make_unique<network_of>(*this); }
   [[nodiscard]] index_t units() const override { return nn::units_of(net); }
   [[nodiscard]] extents shape_units(extents const& in, index_t begin, index_t end) const override {
     return nn::shape_units(net, in, begin, end);
@@ -135,8 +135,8 @@ template <class Net> class network_of final : public network<nn::value_type_of<N
     nn::saved_of<Net> dropped;
     return nn::forward_units(p, net, begin, end, std::move(x), dropped);
   }
-  [[nodiscard]] nn::description describe(extents const& in) const override { return nn::describe(net, in); }
-  [[nodiscard]] int buckets_of_a_layer(nn::arena<value_type, execution_space> const& memory) override {
+  [[nodiscard, gnu::cold]] nn::description describe(extents const& in) const override { return nn::describe(net, in); }
+  [[nodiscard, gnu::cold]] int buckets_of_a_layer(nn::arena<value_type, execution_space> const& memory) override {
     return parallel::buckets_of_a_layer(net, memory);
   }
 

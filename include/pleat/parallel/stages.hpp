@@ -51,7 +51,8 @@ static_assert(plan::known_schedules == plan::schedule_names,
 namespace detail {
 /// What each unit of `l` costs: flops of training on an input of this shape, or, without one, the parameters that it
 /// has.
-template <class L> void append_unit_costs(L const& l, extents& in, bool shaped, std::vector<double>& costs) {
+template <class L>
+[[gnu::cold]] void append_unit_costs(L const& l, extents& in, bool shaped, std::vector<double>& costs) {
   if constexpr (nn::has_units<L> && nn::composite<L>) {
     index_t children = 0, each = 0;
     const_cast<L&>(l).for_each_child([&](auto const& c) { each += nn::units_of(c), ++children; });  // only read

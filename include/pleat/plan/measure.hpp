@@ -100,4 +100,8 @@ template <class Space> [[nodiscard]] machine measure_machine(context<Space>& whe
   return m;
 }
 
+#ifdef PLEAT_FORM  // of this, too, pleat::kernels has the code (compute/instances.hpp)
+PLEAT_FORM template machine measure_machine(context<Kokkos::DefaultExecutionSpace>&, comm::communicator&);
+#endif
+
 }  // namespace pleat::plan

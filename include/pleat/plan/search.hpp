@@ -7,11 +7,13 @@
 
 #include <algorithm>
 #include <bit>
+#include <functional>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include <pleat/base/as_span.hpp>
+#include <pleat/base/config.hpp>
 #include <pleat/comm/world.hpp>
 #include <pleat/nn/describe.hpp>
 #include <pleat/plan/ledger.hpp>
@@ -149,17 +151,14 @@ template <class Net>
   return l;
 }
 
-/// A data-parallel plan for this world, in the network's precision. The same on every rank; communicates nothing.
-/// \throws error if no number of micro-batches fits into memory_bytes, naming the bytes that are missing
-template <class Net> [[nodiscard]] plan search(Net const& net, world const& w, search_options const& o = {}) {
-  static_assert((nn::demand_layer<Net>(), true));
+namespace detail {
+/// What search does for every network. \param need bytes of a rank under a plan, for a batch of these extents
+PLEAT_ONCE [[nodiscard]] inline plan search_within(world const& w, search_options const& o, compute_precision precision,
+                                                   std::function<index_t(plan const&, extents const&)> const& need) {
   plan p;
   p.global_batch = o.global_batch;
   p.data_ranks = w.size();
-  constexpr dtype type = dtype_of<nn::value_type_of<Net>>;
-  p.precision = type == dtype::bf16  ? compute_precision::bf16
-                : type == dtype::f16 ? compute_precision::f16
-                                     : compute_precision::f32;
+  p.precision = precision;
   p.deterministic = o.deterministic;
   p.lanes = std::max(o.lanes, power_of_two_above(p.data_ranks));
   if (p.deterministic && p.lanes > o.lanes)
@@ -175,19 +174,33 @@ template <class Net> [[nodiscard]] plan search(Net const& net, world const& w, s
       throw error{"plan::search", "memory is bounded, but the input's extents are not given",
                   "Set .input, e.g. extents{1, 1, 28, 28}"};
     for (;; p.micro_batches *= 2) {
-      index_t const rows = largest_micro_batch(p);
-      auto const need = make_ledger(p, nn::describe(net, o.input.with_batch(rows)), arena_elements(net, ties_apart(p)),
-                                    o.state_buffers, sizeof(nn::value_type_of<Net>))
-                            .total();
-      if (need <= o.memory_bytes) break;
+      index_t const rows = largest_micro_batch(p), bytes = need(p, o.input.with_batch(rows));
+      if (bytes <= o.memory_bytes) break;
       if (rows <= 1)
         throw error{"plan::search",
-                    "one sample at a time still needs " + std::to_string(need) + " bytes per rank, " +
+                    "one sample at a time still needs " + std::to_string(bytes) + " bytes per rank, " +
                         std::to_string(o.memory_bytes) + " are allowed",
                     "Allow more memory, or use a smaller network"};
     }
   }
   return p;
+}
+}  // namespace detail
+
+/// A data-parallel plan for this world, in the network's precision. The same on every rank; communicates nothing.
+/// \throws error if no number of micro-batches fits into memory_bytes, naming the bytes that are missing
+template <class Net>
+[[nodiscard, gnu::cold]] plan search(Net const& net, world const& w, search_options const& o = {}) {
+  static_assert((nn::demand_layer<Net>(), true));
+  using value = nn::value_type_of<Net>;
+  constexpr dtype type = dtype_of<value>;
+  constexpr auto precision = type == dtype::bf16  ? compute_precision::bf16
+                             : type == dtype::f16 ? compute_precision::f16
+                                                  : compute_precision::f32;
+  return detail::search_within(w, o, precision, [&](plan const& p, extents const& in) {
+    return make_ledger(p, nn::describe(net, in), arena_elements(net, ties_apart(p)), o.state_buffers, sizeof(value))
+        .total();
+  });
 }
 
 }  // namespace pleat::plan

@@ -20,30 +20,11 @@
 #include <pleat/nn/metrics.hpp>
 #include <pleat/parallel/any_model.hpp>
 #include <pleat/run/batch.hpp>
+#include <pleat/run/reports.hpp>
 #include <pleat/tensor/detail/number.hpp>
 #include <pleat/tensor/index_set.hpp>
 
 namespace pleat::run {
-
-/// What evaluate found over all ranks' samples.
-struct evaluation {
-  index_t samples = 0;  ///< that were judged
-  index_t judged = 0;   ///< labels: samples, or their positions where they are windows of a text
-  index_t errors = 0;   ///< wrong classes
-  double loss = 0;      ///< mean cross entropy over what was judged, in nats; of a text, bits per token are loss / ln 2
-  /// confusion[label · classes + answer]; empty for windows of a text, and where there are more than 4096 classes
-  std::vector<index_t> confusion{};
-  double mean_square = 0;     ///< where samples have targets: of (output − target) over samples and outputs
-  double target_squares = 0;  ///< the same of the targets themselves
-  /// Share of wrong classes, in [0, 1]; where samples have targets, the relative error ‖output − target‖ / ‖target‖ (of
-  /// targets that are all zero: the root of the mean square).
-  PLEAT_LAZY [[nodiscard]] double error() const noexcept {
-    if (!(mean_square <= 0)) return std::sqrt(target_squares > 0 ? mean_square / target_squares : mean_square);
-    return judged ? static_cast<double>(errors) / static_cast<double>(judged) : 0;
-  }
-  /// Share of right classes.
-  PLEAT_LAZY [[nodiscard]] double accuracy() const noexcept { return 1 - error(); }
-};
 
 namespace detail {
 /// The outputs of every sample of `data`, each on one rank, in batches of `batch`: each(first, count, y, batch) where the

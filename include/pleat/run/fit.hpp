@@ -35,6 +35,7 @@
 #include <pleat/run/checkpoint.hpp>
 #include <pleat/run/evaluate.hpp>
 #include <pleat/run/progress.hpp>
+#include <pleat/run/reports.hpp>
 
 namespace pleat::run {
 
@@ -73,21 +74,6 @@ struct fit_options {
   std::function<void()> before_step{};
   std::function<void(event const&)> on_event{};  ///< hears of every step, epoch and checkpoint, on every rank
   bool progress = true;                          ///< rank 0 shows a progress line on standard error
-};
-
-/// What fit did.
-struct fit_report {
-  index_t steps = 0;              ///< done in this call
-  double seconds = 0;             ///< of this call's training steps, without judging and saving
-  double samples_per_second = 0;  ///< over all ranks
-  /// mean over the epoch's samples, each when it was trained on; of an epoch that was gone on with, those before the
-  /// checkpoint too
-  std::vector<double> epoch_loss;
-  std::vector<double> validation_error;  ///< one per epoch, if there is a validation set
-  std::optional<index_t> resumed_at;     ///< step of the checkpoint that training went on from
-  /// what rank 0 said by the world's sink, with or without progress: a damaged checkpoint that was passed over, a folder
-  /// to resume from that holds none
-  std::vector<std::string> remarks;
 };
 
 namespace detail {

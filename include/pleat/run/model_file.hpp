@@ -9,8 +9,6 @@
 #pragma once
 
 #include <algorithm>
-#include <charconv>
-#include <cmath>
 #include <map>
 #include <span>
 #include <string>
@@ -26,27 +24,12 @@
 #include <pleat/io/weights.hpp>
 #include <pleat/nn/any_weight.hpp>
 #include <pleat/parallel/any_model.hpp>
+#include <pleat/run/model_description.hpp>
 #include <pleat/run/model_image.hpp>
 
 namespace pleat::run {
 
 namespace detail {
-
-/// Shortest text that reads back as the same float.
-PLEAT_ONCE [[nodiscard]] inline std::string float_text(float x) {
-  char text[32];
-  auto const end = std::to_chars(text, text + sizeof text, x);
-  return {text, end.ptr};
-}
-PLEAT_ONCE [[nodiscard]] inline float float_of(std::string const& call, std::string const& key,
-                                               std::string const& text) {
-  float x = 0;
-  auto const [end, failed] = std::from_chars(text.data(), text.data() + text.size(), x);
-  if (failed != std::errc{} || end != text.data() + text.size() || !std::isfinite(x))
-    throw error{call, "the metadata entry '" + key + "' is '" + text + "', expected a finite number",
-                "Correct that entry, or write the file anew with run::save"};
-  return x;
-}
 
 /// Metadata and weights to a writer of either format.
 template <class Writer> void put_image(model_description const& about, model_image const& image, Writer& writer) {
@@ -109,32 +92,6 @@ template <class T, class Space>
   io::safetensors_writer writer;
   detail::put_image(about, image, writer);
   return writer.bytes();
-}
-
-/// What an opened file says about its model. \throws error for an entry that cannot be understood
-PLEAT_ONCE [[nodiscard]] inline model_description describe_file(std::span<io::stored_weight const> weights,
-                                                                io::metadata_map const& metadata,
-                                                                std::string const& call = "run::describe_file") {
-  model_description d;
-  d.more = metadata;
-  for (auto const& w : weights)
-    if (w.error) d.errors.emplace(w.name, *w.error);
-  auto const find = [&](char const* key) -> std::string const* {
-    auto const it = d.more.find(key);
-    return it == d.more.end() ? nullptr : &it->second;
-  };
-  if (auto const* n = find("pleat.network")) d.network = *n;
-  auto const *mean = find("pleat.input.mean"), *scale = find("pleat.input.scale");
-  if (mean && scale)
-    d.input = {detail::float_of(call, "pleat.input.mean", *mean), detail::float_of(call, "pleat.input.scale", *scale)};
-  return d;
-}
-PLEAT_ONCE [[nodiscard]] inline model_description describe_file(io::safetensors_file const& file,
-                                                                std::string const& call = "run::describe_file") {
-  return describe_file(as_span(io::weights_of(file, call)), file.metadata(), call);
-}
-PLEAT_ONCE [[nodiscard]] inline model_description describe_file(std::string const& path) {
-  return describe_file(io::safetensors_file(path), "run::describe_file('" + path + "')");
 }
 
 /// Gives the model the parameters and forms of stored weights, whichever mesh wrote them: every rank takes what it

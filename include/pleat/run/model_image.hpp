@@ -29,26 +29,11 @@
 #include <pleat/io/weights.hpp>
 #include <pleat/nn/any_weight.hpp>
 #include <pleat/parallel/any_model.hpp>
+#include <pleat/run/model_description.hpp>
 #include <pleat/tensor/detail/number.hpp>
 #include <pleat/comm/attempt.hpp>
 
 namespace pleat::run {
-
-/// How bytes of an image became the numbers that the model was trained on: value = (byte − mean) · scale.
-struct input_normalisation {
-  float mean = 0;   ///< in units of bytes
-  float scale = 1;  ///< per unit
-  friend bool operator==(input_normalisation const&, input_normalisation const&) = default;
-};
-
-/// What a file says about its model besides the parameters.
-struct model_description {
-  std::string network{};                       ///< a name that the caller can build a network from: "lenet-300-100"
-  std::optional<input_normalisation> input{};  ///< of its training data, if those were images
-  io::metadata_map more{};                     ///< further entries, as they are in the file
-  /// ‖W − Ŵ‖ of parameters by name, where known; the file keeps it
-  std::map<std::string, codec::error_norms> errors{};
-};
 
 /// How a model is written.
 struct file_options {

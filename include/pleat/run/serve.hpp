@@ -14,6 +14,7 @@
 #include <pleat/parallel/any_model.hpp>
 #include <pleat/run/batch.hpp>
 #include <pleat/run/evaluate.hpp>
+#include <pleat/run/reports.hpp>
 
 namespace pleat::run {
 
@@ -21,17 +22,6 @@ namespace pleat::run {
 struct serve_options {
   index_t batch = 32;   ///< requests answered together
   index_t warm_up = 1;  ///< batches of each rank that are answered once more, before the clock starts
-};
-
-/// The answers, and how fast they came.
-struct serve_report {
-  /// class of every request (of every position of a window), on every rank; none where requests have targets
-  std::vector<std::int32_t> answers;
-  std::vector<float> outputs{};  ///< where they have: requests × target, on every rank
-  double seconds = 0;            ///< of the slowest rank
-  double throughput = 0;         ///< requests per second, over all ranks
-  /// seconds from the start of a batch to its answers, over all batches of all ranks
-  double p50 = 0, p99 = 0;
 };
 
 /// Answers every sample of `requests`, which need no labels (nor targets, if `target` says their shape); batch b is
