@@ -5,7 +5,9 @@
 #include <catch2/matchers/catch_matchers_string.hpp>
 
 #include <array>
+#include <cstdint>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <pleat/comm/local.hpp>
@@ -76,6 +78,54 @@ TEST_CASE("communicator: with checks off a call goes to the transport as it is")
   c.set_checks(checks::cheap);
   CHECK_THROWS_WITH(c.broadcast(v, 8), ContainsSubstring("root 8 is not in [0, 1)"));
   CHECK(root == 7);
+}
+
+namespace {
+/// Hears the frequent kinds briefly, the others whole.
+struct brief_transport {
+  std::vector<comm::brief>* heard;
+  [[nodiscard]] int rank() const { return 0; }
+  [[nodiscard]] int size() const { return 1; }
+  void run(comm::call const& c) { heard->push_back({call_kind::split, c.type(), c.op, c.root, c.tag}); }
+  comm::request start(comm::call const&) { return {}; }
+  static void hear(void* self, void const* in, void* out, index_t count, std::uint32_t what, std::uint64_t where) {
+    CHECK((count == 4 && (in || out)));
+    static_cast<brief_transport*>(self)->heard->push_back(comm::brief::of(what, where));
+  }
+  comm::briefly runs_briefly() {
+    static constexpr comm::briefly::function by_kind[comm::call_kinds] = {hear, hear, hear, hear, hear, hear, hear,
+                                                                          hear, hear, hear, hear, hear, hear};
+    return {this, by_kind};
+  }
+};
+}  // namespace
+
+TEST_CASE("communicator: a transport that takes frequent kinds briefly hears them whole") {
+  static_assert(comm::runs_briefly<brief_transport> && !comm::runs_briefly<comm::self>);
+  std::vector<comm::brief> heard;
+  comm::communicator c = brief_transport{&heard};
+  std::vector<double> v(4), w(4);
+  c.all_reduce(v, w, reduction::prod);
+  c.broadcast(v, 0);
+  c.send(v, 0, comm::library_tags - 1);
+  c.receive(v, 0, 7);
+  c.reduce(v, w, reduction::max);  // not one of them
+  comm::communicator moved = std::move(c);
+  moved.set_checks(checks::off);
+  moved.send(v, 65536 * 7, -3);  // nobody looks; it travels all the same
+  auto const is = [&](std::size_t i, call_kind k, reduction op, int root, int tag) {
+    auto const& b = heard[i];
+    CHECK((b.kind == k && b.type == dtype::f64 && b.op == op && b.root == root && b.tag == tag));
+  };
+  REQUIRE(heard.size() == 6);
+  is(0, call_kind::all_reduce, reduction::prod, 0, 0);
+  is(1, call_kind::broadcast, reduction::sum, 0, 0);
+  is(2, call_kind::send, reduction::sum, 0, comm::library_tags - 1);
+  is(3, call_kind::receive, reduction::sum, 0, 7);
+  is(4, call_kind::split, reduction::max, 0, 0);
+  is(5, call_kind::send, reduction::sum, 65536 * 7, -3);
+  CHECK_THROWS_WITH(c.send(v, 0), ContainsSubstring("send: the communicator is empty"));
+  CHECK(moved.counted(call_kind::send).calls == 2);
 }
 
 TEST_CASE("communicator: empty buffers may be null") {

@@ -15,7 +15,7 @@
 
 using namespace pleat;
 
-static_assert(comm::full_transport<comm::mpi> && comm::runs_calls<comm::mpi>);
+static_assert(comm::full_transport<comm::mpi> && comm::runs_calls<comm::mpi> && comm::runs_briefly<comm::mpi>);
 
 namespace {
 

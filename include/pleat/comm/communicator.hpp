@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 /// \file
-/// The communicator that the library above this room uses: any transport, behind one virtual call per operation.
+/// The communicator that the library above this room uses: any transport, behind one indirect call per operation.
 #pragma once
 
 #include <algorithm>
@@ -21,54 +21,12 @@
 #include <pleat/base/owned_ptr.hpp>
 #include <pleat/comm/concepts.hpp>
 #include <pleat/comm/detail/by_name.hpp>
+#include <pleat/comm/detail/elements.hpp>
 #include <pleat/comm/detail/verify.hpp>
 #include <pleat/comm/request.hpp>
 #include <pleat/comm/types.hpp>
 
 namespace pleat::comm {
-
-namespace detail {
-
-/// The dtype of any arithmetic type: `long long` and `std::int64_t` are two types and one dtype.
-template <class T> struct element {
-  using U = std::remove_cv_t<T>;
-  static constexpr bool integer = std::integral<U> && !std::same_as<U, bool>;
-  static constexpr bool known = integer || std::same_as<U, bool> || std::same_as<U, float> || std::same_as<U, double> ||
-                                std::same_as<U, half> || std::same_as<U, bfloat16> || std::same_as<U, std::byte>;
-  static constexpr dtype type() {
-    static_assert(known, "pleat: communication knows bool, integers, float, double, pleat::half and pleat::bfloat16");
-    if constexpr (std::same_as<U, std::byte>) return dtype::u8;
-    else if constexpr (!integer) return dtype_of<U>;
-    else if constexpr (std::signed_integral<U>)
-      return sizeof(U) == 1 ? dtype::i8 : sizeof(U) == 2 ? dtype::i16 : sizeof(U) == 4 ? dtype::i32 : dtype::i64;
-    else return sizeof(U) == 1 ? dtype::u8 : sizeof(U) == 2 ? dtype::u16 : sizeof(U) == 4 ? dtype::u32 : dtype::u64;
-  }
-};
-
-template <class R>
-concept elements = std::ranges::contiguous_range<R> && std::ranges::sized_range<R>;
-/// What tells a second range from a reduction, at a glance: whether it is one is asked where a call is made of it.
-template <class O>
-concept receives = !std::is_same_v<std::remove_cvref_t<O>, reduction>;
-
-template <class R> [[nodiscard]] constexpr const_buffer reading(R&& r) noexcept {
-  static_assert(
-      elements<R>,
-      "pleat: what is communicated is a contiguous range that knows its size: a std::vector, std::span or std::array");
-  return {std::ranges::data(r), static_cast<index_t>(std::ranges::size(r)),
-          element<std::ranges::range_value_t<R>>::type()};
-}
-template <class R> [[nodiscard]] constexpr buffer writing(R&& r) noexcept {
-  static_assert(
-      elements<R>,
-      "pleat: what is communicated is a contiguous range that knows its size: a std::vector, std::span or std::array");
-  static_assert(!std::is_const_v<std::remove_reference_t<std::ranges::range_reference_t<R>>>,
-                "pleat: the range that receives must have elements that can be written");
-  return {std::ranges::data(r), static_cast<index_t>(std::ranges::size(r)),
-          element<std::ranges::range_value_t<R>>::type()};
-}
-
-}  // namespace detail
 
 /// How often an operation was called, and with how many bytes.
 struct traffic {
@@ -98,10 +56,12 @@ class communicator {
   communicator(communicator&& o) noexcept { *this = std::move(o); }
   communicator& operator=(communicator&& o) noexcept {
     transport_ = std::move(o.transport_);
+    briefly_ = o.briefly_;
     rank_ = std::exchange(o.rank_, -1);
     size_ = std::exchange(o.size_, 0);
     seconds_ = o.seconds_;
     checks_ = o.checks_;
+    straight_ = std::exchange(o.straight_, false);
     tag_ = o.tag_;
     traffic_ = o.traffic_;
     scratch_ = std::move(o.scratch_);
@@ -119,7 +79,10 @@ class communicator {
   PLEAT_LAZY [[nodiscard]] request ibarrier() { return start({.kind = call_kind::barrier}); }
 
   /// Every rank ends with rank `root`'s elements.
-  template <class R> void broadcast(R&& data, int root = 0) { run(broadcast_of(data, root)); }
+  template <class R> void broadcast(R&& data, int root = 0) {
+    buffer const to = detail::writing(data);
+    run_briefly(to, to, {call_kind::broadcast, to.type, reduction::sum, root});
+  }
   template <class R> [[nodiscard]] request ibroadcast(R&& data, int root = 0) {
     return start(broadcast_of(data, root));
   }
@@ -138,10 +101,10 @@ class communicator {
   template <class In, class O>
     requires detail::receives<O>
   void all_reduce(In&& in, O&& out, reduction op = reduction::sum) {
-    run(two(call_kind::all_reduce, in, out, op));
+    briefly_two(call_kind::all_reduce, in, out, op);
   }
   template <class R> void all_reduce(R&& data, reduction op = reduction::sum) {
-    run(two(call_kind::all_reduce, data, data, op));
+    briefly_two(call_kind::all_reduce, data, data, op);
   }
   template <class In, class O>
     requires detail::receives<O>
@@ -154,7 +117,7 @@ class communicator {
 
   /// Block `rank` of the combination; in has size() times the elements of out. `out` may be this rank's block of `in`.
   template <class In, class O> void reduce_scatter(In&& in, O&& out, reduction op = reduction::sum) {
-    run(two(call_kind::reduce_scatter, in, out, op));
+    briefly_two(call_kind::reduce_scatter, in, out, op);
   }
   template <class In, class O> [[nodiscard]] request ireduce_scatter(In&& in, O&& out, reduction op = reduction::sum) {
     return start(two(call_kind::reduce_scatter, in, out, op));
@@ -171,7 +134,7 @@ class communicator {
   }
 
   /// Everybody's elements in rank order. `in` may be its own block of `out`.
-  template <class In, class O> void all_gather(In&& in, O&& out) { run(two(call_kind::all_gather, in, out)); }
+  template <class In, class O> void all_gather(In&& in, O&& out) { briefly_two(call_kind::all_gather, in, out); }
   template <class In, class O> [[nodiscard]] request iall_gather(In&& in, O&& out) {
     return start(two(call_kind::all_gather, in, out));
   }
@@ -196,11 +159,17 @@ class communicator {
 
   // ---- messages: 0 <= tag < user_tags; the receiver states the sender's count and type exactly ----
 
-  template <class R> void send(R&& data, int peer, int tag = 0) { run(send_of(data, peer, tag)); }
+  template <class R> void send(R&& data, int peer, int tag = 0) {
+    const_buffer const from = detail::reading(data);
+    run_briefly(from, {nullptr, 0, from.type}, {call_kind::send, from.type, reduction::sum, peer, tag});
+  }
   template <class R> [[nodiscard]] request isend(R&& data, int peer, int tag = 0) {
     return start(send_of(data, peer, tag));
   }
-  template <class R> void receive(R&& data, int peer, int tag = 0) { run(receive_of(data, peer, tag)); }
+  template <class R> void receive(R&& data, int peer, int tag = 0) {
+    buffer const to = detail::writing(data);
+    run_briefly({nullptr, 0, to.type}, to, {call_kind::receive, to.type, reduction::sum, peer, tag});
+  }
   template <class R> [[nodiscard]] request ireceive(R&& data, int peer, int tag = 0) {
     return start(receive_of(data, peer, tag));
   }
@@ -225,7 +194,7 @@ class communicator {
     communicator c;
     if (auto t = transport_->split(color, key)) {
       c.adopt(std::move(t));
-      c.checks_ = checks_;
+      c.set_checks(checks_);
       if (seconds_ >= 0) c.set_timeout(seconds_);
     }
     return c;
@@ -236,7 +205,10 @@ class communicator {
   // ---- behaviour ----
 
   /// How much each call verifies; the same on all ranks.
-  void set_checks(checks level) noexcept { checks_ = level; }
+  void set_checks(checks level) noexcept {
+    checks_ = level;
+    straight_ = transport_ && level != checks::collective;
+  }
   [[nodiscard]] checks check_level() const noexcept { return checks_; }
 
   /// Waiting longer than this throws on the ranks that wait, and names the ranks that did not come. Negative: wait for
@@ -279,7 +251,7 @@ class communicator {
 
   // ---- calls as values ----
 
-  PLEAT_LAZY [[gnu::always_inline]] inline void run(call const& c) {
+  PLEAT_LAZY void run(call const& c) {
     prepare(c);
     transport_->run(c);
   }
@@ -299,6 +271,7 @@ class communicator {
     virtual int size() const = 0;
     virtual std::string_view name() const = 0;
     virtual void run(call const&) = 0;
+    virtual briefly runs_briefly() = 0;
     virtual request start(call const&) = 0;
     virtual void progress() = 0;
     virtual void set_timeout(double) = 0;
@@ -316,6 +289,10 @@ class communicator {
     void run(call const& c) override {
       if constexpr (runs_calls<T>) t.run(c);
       else detail::run_by_name(t, c);
+    }
+    briefly runs_briefly() override {
+      if constexpr (comm::runs_briefly<T>) return t.runs_briefly();
+      else return {};
     }
     request start(call const& c) override {
       if constexpr (runs_calls<T>) return t.start(c);
@@ -362,8 +339,10 @@ class communicator {
 
   PLEAT_ONCE inline void adopt(owned_ptr<transport> t) {
     transport_ = std::move(t);
+    briefly_ = transport_->runs_briefly();
     rank_ = transport_->rank();
     size_ = transport_->size();
+    set_checks(checks_);
   }
 
   PLEAT_LAZY void demand_transport(std::string_view what) const {
@@ -375,16 +354,43 @@ class communicator {
                 "Use the one that it was moved into"};
   }
 
-  /// Inlined, because where the kind of the call is known, most of this is: a few comparisons are left. What is counted
-  /// is asked for before anybody else sees the call: afterwards compilers take it for unknown.
-  PLEAT_LAZY [[gnu::always_inline]] inline void prepare(call const& c) {
-    auto& t = traffic_[static_cast<std::size_t>(c.kind)];
-    auto const bytes = static_cast<std::uint64_t>(c.bytes());
-    bool const well = checks_ == checks::off || (checks_ == checks::cheap && detail::surely_right(c, size_));
-    if (!transport_ || !well) [[unlikely]]
-      look_closer(c);
-    ++t.calls;
-    t.bytes += bytes;
+  /// Inlined: where the kind is known, few comparisons are left. No `call`, whose stores would come before the message's.
+  PLEAT_LAZY [[gnu::always_inline]] inline void run_briefly(const_buffer in, buffer out, brief b) {
+    if (!straight_ || !detail::surely_right(in, out, b, size_)) [[unlikely]]
+      look_closer(in.data, in.count, out.data, out.count, b.what(), b.where());
+    bool const by_out = b.kind == call_kind::broadcast || b.kind == call_kind::receive;
+    count(b.kind, by_out ? out.bytes() : in.bytes());
+    if (!briefly_.by_kind) return run_whole(in.data, in.count, out.data, out.count, b.what(), b.where());
+    briefly_.by_kind[static_cast<std::size_t>(b.kind)](
+        briefly_.self, in.data, out.data, by_out || b.kind == call_kind::reduce_scatter ? out.count : in.count,
+        b.what(), b.where());
+  }
+  template <class In, class O>
+  [[gnu::always_inline]] void briefly_two(call_kind k, In& in, O& out, reduction op = reduction::sum) {
+    static_assert(std::same_as<std::ranges::range_value_t<In>, std::ranges::range_value_t<O>>,
+                  "pleat: both ranges of a collective must have the same element type");
+    const_buffer const from = detail::reading(in);
+    run_briefly(from, detail::writing(out), {k, from.type, op});
+  }
+  static call whole(void const* in, index_t ins, void* out, index_t outs, brief b) noexcept {
+    return {
+        .kind = b.kind, .in = {in, ins, b.type}, .out = {out, outs, b.type}, .op = b.op, .root = b.root, .tag = b.tag};
+  }
+  PLEAT_LAZY [[gnu::noinline]] void run_whole(void const* in, index_t ins, void* out, index_t outs, std::uint32_t what,
+                                              std::uint64_t where) {
+    transport_->run(whole(in, ins, out, outs, brief::of(what, where)));
+  }
+  PLEAT_LAZY [[gnu::cold, gnu::noinline]] void look_closer(void const* in, index_t ins, void* out, index_t outs,
+                                                           std::uint32_t what, std::uint64_t where) {
+    look_closer(whole(in, ins, out, outs, brief::of(what, where)));
+  }
+  void count(call_kind k, index_t bytes) noexcept {
+    auto& [calls, sum] = traffic_[static_cast<std::size_t>(k)];
+    ++calls, sum += static_cast<std::uint64_t>(bytes);
+  }
+  PLEAT_LAZY void prepare(call const& c) {
+    look_closer(c);
+    count(c.kind, c.bytes());
   }
   PLEAT_ONCE inline void look_closer(call const& c) {
     demand_transport(name_of(c.kind));
@@ -480,9 +486,11 @@ class communicator {
   }
 
   owned_ptr<transport> transport_;
+  briefly briefly_;
   int rank_ = -1, size_ = 0;
   double seconds_ = -1;
   checks checks_ = checks::cheap;
+  bool straight_ = false;  // there is a transport, and what a rank sees alone is enough
   std::uint32_t tag_ = 0;
   std::array<traffic, call_kinds> traffic_{};
   std::vector<index_t> scratch_;

@@ -254,4 +254,10 @@ concept runs_calls = ranked<C> && requires(C& c, call const& what) {
   { c.start(what) } -> std::same_as<request>;
 };
 
+/// Runs the frequent kinds briefly, besides: what a message of a few bytes feels.
+template <class C>
+concept runs_briefly = runs_calls<C> && requires(C& c) {
+  { c.runs_briefly() } -> std::same_as<briefly>;
+};
+
 }  // namespace pleat::comm

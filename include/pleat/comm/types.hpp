@@ -169,6 +169,41 @@ struct call {
   }
 };
 
+/// The rest of a call of a frequent kind, which is no more than two buffers and this. It travels as two numbers, in
+/// registers: what a rank stores before a message of a few bytes delays that message, since processors show their stores
+/// in order.
+struct brief {
+  call_kind kind = call_kind::barrier;
+  dtype type = dtype::u8;
+  reduction op = reduction::sum;
+  int root = 0, tag = 0;
+
+  [[nodiscard]] constexpr std::uint32_t what() const noexcept {
+    return static_cast<std::uint32_t>(kind) | static_cast<std::uint32_t>(type) << 8 |
+           static_cast<std::uint32_t>(op) << 16;
+  }
+  [[nodiscard]] constexpr std::uint64_t where() const noexcept {
+    return static_cast<std::uint32_t>(root) | static_cast<std::uint64_t>(static_cast<std::uint32_t>(tag)) << 32;
+  }
+  [[nodiscard]] static constexpr brief of(std::uint32_t what, std::uint64_t where) noexcept {
+    return {static_cast<call_kind>(what & 255), static_cast<dtype>(what >> 8 & 255), static_cast<reduction>(what >> 16),
+            static_cast<int>(static_cast<std::uint32_t>(where)), static_cast<int>(where >> 32)};
+  }
+};
+/// How a transport runs those: a function for each kind, null for the others. `count` is call::count(), of one block.
+struct briefly {
+  using function = void (*)(void* self, void const* in, void* out, index_t count, std::uint32_t what,
+                            std::uint64_t where);
+  void* self = nullptr;
+  function const* by_kind =
+      nullptr;  ///< `call_kinds` of them; they outlive whoever asked. Null: the transport has none
+};
+/// Which kinds those are.
+[[nodiscard]] constexpr bool is_brief(call_kind k) noexcept {
+  return k == call_kind::broadcast || k == call_kind::all_reduce || k == call_kind::reduce_scatter ||
+         k == call_kind::all_gather || k == call_kind::send || k == call_kind::receive;
+}
+
 /// "all_reduce(F32 x 100, sum)"
 PLEAT_ONCE [[nodiscard]] inline std::string describe(call const& c) {
   std::string s(name_of(c.kind));

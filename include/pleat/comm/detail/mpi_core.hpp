@@ -6,8 +6,10 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <memory>
 #include <string>
 #include <utility>
@@ -56,44 +58,26 @@ template <class = void> class mpi_core_of : public std::enable_shared_from_this<
   using operation = mpi_operation<mpi_core_of>;
   friend operation;
 
-  /// One look at the kind, and tables for what else MPI wants to know: messages of a few bytes feel every branch.
+  /// The frequent kinds, each by itself, with tables for what else MPI wants to know: messages of a few bytes feel every
+  /// branch and every store.
+  [[nodiscard]] briefly runs_briefly() noexcept {
+    using enum call_kind;
+    static constexpr briefly::function by_kind[call_kinds] = {
+        nullptr, &one<broadcast>, nullptr, &one<all_reduce>, &one<reduce_scatter>, nullptr, &one<all_gather>,
+        nullptr, nullptr,         nullptr, &one<send>,       &one<receive>,        nullptr};
+    return {this, by_kind};
+  }
   void run(call const& c) {
-    if (watched_) [[unlikely]]
-      return by_request(c);
-    switch (c.kind) {
-      case call_kind::barrier:
-        return barrier(c);
-      case call_kind::broadcast:
-        if (c.out.count > max_count) break;
-        return broadcast(c);
-      case call_kind::reduce:
-        if (c.in.count > max_count) break;
-        return reduce(c);
-      case call_kind::all_reduce:
-        if (c.in.count > max_count) break;
-        return all_reduce(c);
-      case call_kind::all_gather:
-        if (c.out.count > max_count) break;
-        return all_gather(c);
-      case call_kind::all_to_all:
-        if (c.in.count > max_count) break;
-        return all_to_all(c);
-      case call_kind::reduce_scatter:
-      case call_kind::reduce_scatter_v:  // staged or not is this rank's own affair; blocking or not is not
-        if (c.in.count > max_count) break;
-        return reduce_scatter(c);
-      case call_kind::all_gather_v:
-        return all_gather_v(c);
-      case call_kind::send:
-        if (c.in.count > max_count) break;
-        return send(c);
-      case call_kind::receive:
-        if (c.out.count > max_count) break;
-        return receive(c);
-      case call_kind::all_to_all_v:
-      case call_kind::split:
-        break;
-    }
+    if (brief const b{c.kind, c.type(), c.op, c.root, c.tag}; is_brief(c.kind))
+      return runs_briefly().by_kind[static_cast<std::size_t>(c.kind)](this, c.in.data, c.out.data, c.count(), b.what(),
+                                                                      b.where());
+    if (direct_ < 0) return by_request(c);
+    if (c.kind == call_kind::barrier) return check(MPI_Barrier(comm), c);
+    if (!fits(c)) return by_request(c);
+    if (c.kind == call_kind::reduce) return reduce(c);
+    if (c.kind == call_kind::all_to_all) return all_to_all(c);
+    if (c.kind == call_kind::reduce_scatter_v) return reduce_scatter_v(c);
+    if (c.kind == call_kind::all_gather_v) return all_gather_v(c);
     by_request(c);
   }
 
@@ -122,7 +106,8 @@ template <class = void> class mpi_core_of : public std::enable_shared_from_this<
     demand_not_freed("set_timeout");
     if (limit >= 0 && !arrivals) arrivals = make_owned<mpi_arrivals>(comm);
     seconds = limit;
-    watched_ = seconds >= 0 || !broken.empty();
+    if (seconds >= 0 || !broken.empty()) watch();
+    else direct_ = max_count;
   }
 
   void progress() {
@@ -164,9 +149,12 @@ template <class = void> class mpi_core_of : public std::enable_shared_from_this<
     auto& c = *static_cast<mpi_core_of*>(core);
     c.comm = MPI_COMM_NULL;
     c.broken = "its owner freed this communicator, which was borrowed";
-    c.watched_ = true;  // every call goes through a request, which says so
+    c.watch();  // every call goes through a request, which says so
     return MPI_SUCCESS;
   }
+
+  /// There is a time-out, or something is broken: from now on requests look after it.
+  void watch() noexcept { direct_ = std::numeric_limits<index_t>::min(); }
 
   [[nodiscard]] bool fits(call const& c) const noexcept {
     switch (c.kind) {
@@ -206,74 +194,94 @@ template <class = void> class mpi_core_of : public std::enable_shared_from_this<
 
   [[nodiscard]] static int as_int(index_t n) noexcept { return static_cast<int>(n); }
   [[nodiscard]] MPI_Datatype type_of(const_buffer const& b) const noexcept { return tables_.type(b.type); }
-  [[nodiscard]] MPI_Op op(call const& c) { return tables_.op(c, rank); }
+  [[nodiscard]] MPI_Op op(brief b) { return tables_.op(b, rank); }
+  [[nodiscard]] MPI_Op op(call const& c) { return op(brief{c.kind, c.in.type, c.op}); }
 
-  // Blocking calls each by itself: a message of a few bytes saves no registers for what the others need.
   [[gnu::noinline]] void by_request(call const& c) { start(c).wait(); }
-  [[gnu::noinline]] void barrier(call const& c) { check(MPI_Barrier(comm), c); }
-  [[gnu::noinline]] void broadcast(call const& c) {
-    check(MPI_Bcast(c.out.data, as_int(c.out.count), type_of(c.out), c.root, comm), c);
+
+  /// The whole of a brief call, for what is rare.
+  [[nodiscard]] call whole(void const* in, void* out, index_t n, brief b) const noexcept {
+    return {.kind = b.kind,
+            .in = {in, b.kind == call_kind::reduce_scatter ? n * size : n, b.type},
+            .out = {out, b.kind == call_kind::all_gather ? n * size : n, b.type},
+            .op = b.op,
+            .root = b.root,
+            .tag = b.tag};
   }
-  [[gnu::noinline]] void reduce(call const& c) {
+  [[gnu::cold, gnu::noinline]] void by_request(void const* in, void* out, index_t n, std::uint32_t what,
+                                               std::uint64_t where) {
+    by_request(whole(in, out, n, brief::of(what, where)));
+  }
+  [[noreturn, gnu::cold, gnu::noinline]] void fail(int code, index_t n, std::uint32_t what, std::uint64_t where) const {
+    fail(code, whole(nullptr, nullptr, n, brief::of(what, where)));
+  }
+
+  template <call_kind Kind>
+  static void one(void* core, void const* in, void* out, index_t n, std::uint32_t what, std::uint64_t where) {
+    auto& m = *static_cast<mpi_core_of*>(core);
+    constexpr bool blocks = Kind == call_kind::all_gather || Kind == call_kind::reduce_scatter;
+    if ((blocks ? n * m.size : n) > m.direct_) [[unlikely]]
+      return m.by_request(in, out, n, what, where);
+    auto const b = brief::of(what, where);
+    auto const type = m.tables_.type(b.type);
+    int const count = static_cast<int>(n);
+    int code = MPI_SUCCESS;
+    if constexpr (Kind == call_kind::broadcast) {
+      code = MPI_Bcast(out, count, type, b.root, m.comm);
+    } else if constexpr (Kind == call_kind::all_reduce) {
+      code = MPI_Allreduce(in == out ? MPI_IN_PLACE : in, out, count, type, m.op(b), m.comm);
+    } else if constexpr (Kind == call_kind::all_gather) {
+      bool const in_place = in == at(out, m.rank * n, b.type);
+      code = MPI_Allgather(in_place ? MPI_IN_PLACE : in, count, type, out, count, type, m.comm);
+    } else if constexpr (Kind == call_kind::reduce_scatter) {
+      // staged or not is this rank's own affair; blocking or not is not
+      const_buffer const to{out, n, b.type};
+      bool const staged = overlap({in, n * m.size, b.type}, to);
+      if (staged) m.stage_.resize(static_cast<std::size_t>(to.bytes()) + 1);
+      code = MPI_Reduce_scatter_block(in, staged ? m.stage_.data() : out, count, type, m.op(b), m.comm);
+      if (staged && code == MPI_SUCCESS) copy_bytes(out, m.stage_.data(), to.bytes());
+    } else if constexpr (Kind == call_kind::send) {
+      code = MPI_Send(in, count, type, b.root, b.tag, m.comm);
+    } else {
+      static_assert(Kind == call_kind::receive);
+      MPI_Status s;
+      code = MPI_Recv(out, count, type, b.root, b.tag, m.comm, &s);
+      if (code == MPI_SUCCESS && !fills(s, {out, n, b.type}, type)) [[unlikely]]
+        m.wrong_message(n, what, where, s);
+    }
+    if (code != MPI_SUCCESS) [[unlikely]]
+      m.fail(code, n, what, where);
+  }
+
+  void reduce(call const& c) {
     check(MPI_Reduce(reduced(c), c.out.data, as_int(c.in.count), type_of(c.in), op(c), c.root, comm), c);
   }
-  [[gnu::noinline]] void all_reduce(call const& c) {
-    check(MPI_Allreduce(c.in.data == c.out.data ? MPI_IN_PLACE : c.in.data, c.out.data, as_int(c.in.count),
-                        type_of(c.in), op(c), comm),
-          c);
-  }
-  [[gnu::noinline]] void all_gather(call const& c) {
-    int const n = as_int(c.in.count);
-    auto const type = type_of(c.in);
-    bool const in_place = c.in.data == at(c.out.data, rank * c.in.count, c.in.type);
-    check(MPI_Allgather(in_place ? MPI_IN_PLACE : c.in.data, n, type, c.out.data, n, type, comm), c);
-  }
-  [[gnu::noinline]] void all_to_all(call const& c) {
+  void all_to_all(call const& c) {
     int const n = as_int(c.in.count) / size;
     auto const type = type_of(c.in);
     check(MPI_Alltoall(c.in.data, n, type, c.out.data, n, type, comm), c);
   }
-  [[gnu::noinline]] void reduce_scatter(call const& c) {
-    if (overlap(c)) [[unlikely]]
-      return reduce_scatter_staged(c);
-    reduce_scatter_to(c, c.out.data);
-  }
-  [[gnu::noinline]] void send(call const& c) {
-    check(MPI_Send(c.in.data, as_int(c.in.count), type_of(c.in), c.root, c.tag, comm), c);
-  }
-  [[gnu::noinline]] void receive(call const& c) {
-    MPI_Status s;
-    auto const type = type_of(c.out);
-    check(MPI_Recv(c.out.data, as_int(c.out.count), type, c.root, c.tag, comm, &s), c);
-    if (!fills(s, c.out, type)) [[unlikely]]
-      wrong_message(c, s);
-  }
-  void reduce_scatter_to(call const& c, void* out) {
-    if (c.kind == call_kind::reduce_scatter)
-      return check(MPI_Reduce_scatter_block(c.in.data, out, as_int(c.out.count), type_of(c.in), op(c), comm), c);
-    reduce_scatter_v(c, out);
-  }
-  [[gnu::noinline]] void reduce_scatter_v(call const& c, void* out) {
+  void reduce_scatter_v(call const& c) {
     lay_out(ints_, c.out_parts);
+    bool const staged = overlap(c.in, c.out);
+    if (staged) stage_.resize(static_cast<std::size_t>(c.out.bytes()) + 1);
+    void* const out = staged ? stage_.data() : c.out.data;
     check(MPI_Reduce_scatter(c.in.data, out, ints_.data(), type_of(c.in), op(c), comm), c);
+    if (staged) copy_bytes(c.out.data, out, c.out.bytes());
   }
-  [[gnu::noinline]] void reduce_scatter_staged(call const& c) {
-    stage_.resize(static_cast<std::size_t>(c.out.bytes()) + 1);
-    reduce_scatter_to(c, stage_.data());
-    copy_bytes(c.out.data, stage_.data(), c.out.bytes());
-  }
-  [[gnu::noinline]] void all_gather_v(call const& c) {
-    if (!fits(c)) return by_request(c);
+  void all_gather_v(call const& c) {
     lay_out(ints_, c.out_parts);
     auto const type = type_of(c.in);
     check(
         MPI_Allgatherv(source(c), as_int(c.in.count), type, c.out.data, ints_.data(), ints_.data() + size, type, comm),
         c);
   }
-  [[noreturn, gnu::cold, gnu::noinline]] void wrong_message(call const& c, MPI_Status const& s) const {
+  [[noreturn, gnu::cold, gnu::noinline]] void wrong_message(index_t n, std::uint32_t what, std::uint64_t where,
+                                                            MPI_Status const& s) const {
+    auto const b = brief::of(what, where);
     int came = 0;
-    MPI_Get_count(&s, type_of(c.out), &came);
-    wrong_count(c, came);
+    MPI_Get_count(&s, tables_.type(b.type), &came);
+    wrong_count(whole(nullptr, nullptr, n, b), came);
   }
 
   void check_count(call const& c, index_t came) const {
@@ -373,10 +381,10 @@ template <class = void> class mpi_core_of : public std::enable_shared_from_this<
   }
 
   /// MPI forbids a result within the operand; the call allows it where it is this rank's own block.
-  [[nodiscard]] static bool overlap(call const& c) noexcept {
-    auto const *a = static_cast<std::byte const*>(c.in.data), *b = static_cast<std::byte const*>(c.out.data);
+  [[nodiscard]] static bool overlap(const_buffer in, const_buffer out) noexcept {
+    auto const *a = static_cast<std::byte const*>(in.data), *b = static_cast<std::byte const*>(out.data);
     // MPICH minds the address of nothing too
-    return a == b || (c.out.count > 0 && b < a + c.in.bytes() && a < b + c.out.bytes());
+    return a == b || (out.count > 0 && b < a + in.bytes() && a < b + out.bytes());
   }
 
   inline void reduce_scatter(operation& o) {
@@ -398,7 +406,7 @@ template <class = void> class mpi_core_of : public std::enable_shared_from_this<
       return;
     }
     void* out = c.out.data;
-    if (overlap(c)) {
+    if (overlap(c.in, c.out)) {
       o.stage.resize(static_cast<std::size_t>(c.out.bytes()) + 1);
       out = o.stage.data();
     }
@@ -449,7 +457,7 @@ template <class = void> class mpi_core_of : public std::enable_shared_from_this<
     }
     if (o.what.kind == call_kind::receive)
       throw error{describe(o.what), problem, "Look at what that rank was doing, or allow more time", rank};
-    watched_ = true;
+    watch();
     broken = "an earlier " + std::string(name_of(o.what.kind)) + " was given up: " + problem;
     throw error{
         describe(o.what), problem,
@@ -458,7 +466,7 @@ template <class = void> class mpi_core_of : public std::enable_shared_from_this<
   }
 
   int owner_ = MPI_KEYVAL_INVALID;  // of a borrowed communicator
-  bool watched_ = false;  // there is a time-out, or something is broken: calls go through requests, which look after it
+  index_t direct_ = max_count;      // calls of more elements go through requests; where something is watched, all do
   mpi_tables tables_;
   std::vector<int> ints_;         // of a blocking call
   std::vector<std::byte> stage_;  // of a blocking call

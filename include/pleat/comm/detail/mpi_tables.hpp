@@ -6,6 +6,8 @@
 
 #include <array>
 #include <cstddef>
+#include <cstdint>
+#include <string>
 
 #include <pleat/base/config.hpp>
 #include <pleat/comm/detail/mpi_words.hpp>
@@ -28,23 +30,24 @@ class mpi_tables {
 
   [[nodiscard]] MPI_Datatype type(dtype t) const noexcept { return types_[static_cast<std::size_t>(t)]; }
   /// \param rank for the words of a failure
-  [[nodiscard]] MPI_Op op(call const& c, int rank) {
-    if (c.in.type == dtype::f16 || c.in.type == dtype::bf16) [[unlikely]]
-      return own(c, rank);
+  [[nodiscard]] MPI_Op op(brief c, int rank) {
+    if (c.type == dtype::f16 || c.type == dtype::bf16) [[unlikely]]
+      return own(c.what(), rank);
     return mpi_[static_cast<std::size_t>(c.op)];
   }
 
  private:
-  PLEAT_ONCE inline MPI_Op own(call const& c, int rank) {
+  PLEAT_ONCE inline MPI_Op own(std::uint32_t what, int rank) {
+    auto const c = brief::of(what, 0);
     static constexpr std::array<MPI_User_function*, 8> functions{
         mpi_combine<half, reduction::sum>,     mpi_combine<half, reduction::min>,
         mpi_combine<half, reduction::max>,     mpi_combine<half, reduction::prod>,
         mpi_combine<bfloat16, reduction::sum>, mpi_combine<bfloat16, reduction::min>,
         mpi_combine<bfloat16, reduction::max>, mpi_combine<bfloat16, reduction::prod>};
-    auto const i = static_cast<std::size_t>(c.op) + (c.in.type == dtype::bf16 ? 4u : 0u);
+    auto const i = static_cast<std::size_t>(c.op) + (c.type == dtype::bf16 ? 4u : 0u);
     if (own_[i] == MPI_OP_NULL)
       if (int const code = MPI_Op_create(functions[i], 1, &own_[i]); code != MPI_SUCCESS)
-        mpi_fail(code, describe(c), rank);
+        mpi_fail(code, std::string(name_of(c.kind)), rank);
     return own_[i];
   }
 

@@ -141,14 +141,15 @@ class verifier {
 };
 
 /// The same questions about the frequent calls as one expression without words: a ns before every call.
-/// False means: let the verifier look closer.
-PLEAT_LAZY [[nodiscard, gnu::always_inline]] inline bool surely_right(call const& c, int size) noexcept {
-  bool const in = c.in.count >= 0 && (c.in.data || c.in.count == 0);
-  bool const out = c.out.count >= 0 && (c.out.data || c.out.count == 0);
-  bool const both = in && out && c.in.type == c.out.type;
-  bool const root = c.root >= 0 && c.root < size;
-  bool const tag = c.tag >= 0 && c.tag < library_tags;
-  switch (c.kind) {
+/// False means: let the verifier look closer, as at every call without elements.
+PLEAT_LAZY [[nodiscard, gnu::always_inline]] inline bool surely_right(const_buffer from, buffer to, brief b,
+                                                                      int size) noexcept {
+  bool const in = from.count > 0 && from.data;
+  bool const out = to.count > 0 && to.data;
+  bool const both = in && out && from.type == to.type;
+  bool const root = b.root >= 0 && b.root < size;
+  bool const tag = b.tag >= 0 && b.tag < library_tags;
+  switch (b.kind) {
     case call_kind::barrier:
     case call_kind::split:
       return true;
@@ -158,11 +159,11 @@ PLEAT_LAZY [[nodiscard, gnu::always_inline]] inline bool surely_right(call const
       if (!root) return false;
       [[fallthrough]];
     case call_kind::all_reduce:
-      return both && c.in.count == c.out.count && reducible(c.in.type, c.op);
+      return both && from.count == to.count && reducible(from.type, b.op);
     case call_kind::all_gather:
-      return both && size * c.in.count == c.out.count;
+      return both && size * from.count == to.count;
     case call_kind::reduce_scatter:
-      return both && c.in.count == size * c.out.count && reducible(c.in.type, c.op);
+      return both && from.count == size * to.count && reducible(from.type, b.op);
     case call_kind::send:
       return in && root && tag;
     case call_kind::receive:
@@ -170,6 +171,10 @@ PLEAT_LAZY [[nodiscard, gnu::always_inline]] inline bool surely_right(call const
     default:
       return false;
   }
+}
+
+PLEAT_LAZY [[nodiscard]] inline bool surely_right(call const& c, int size) noexcept {
+  return surely_right(c.in, c.out, {c.kind, c.type(), c.op, c.root, c.tag}, size);
 }
 
 }  // namespace pleat::comm::detail
