@@ -31,6 +31,7 @@ ROOMS = {
     "stored": "codec", "float": "codec", "memory": "codec", "stored_convolution": "codec", "plan": "tensor", "schedule": "plan", "stages": "plan",
     "host_cost": "parallel", "pipeline": "parallel", "state": "parallel", "tensor_axis": "parallel", "exposed_communication": "parallel",
     "base": "base", "layer": "nn", "build": "nn", "train_step": "run", "serve": "run", "network": "compress", "pruned": "compress",
+    "transform": "compress",
 }
 # Counters that compare a row with another one of its benchmark -> what the figure says, which way it is rounded, and what it says below 1 where
 # that is a loss.
