@@ -38,6 +38,9 @@ function(pleat_add_kernels)
       message(FATAL_ERROR "pleat: there is a pleat::kernels already, of ${first_folder}, for the components ${first_components}; "
         "here they are ${components}. Name the same components in both folders, or ask once, in one above them")
     endif()
+    if(folder STREQUAL first_folder)  # which may have asked for more since
+      set_target_properties(pleat_kernels PROPERTIES PLEAT_COMPONENTS "${components}")
+    endif()
     return()
   endif()
   add_library(pleat_kernels STATIC EXCLUDE_FROM_ALL ${ARGN})

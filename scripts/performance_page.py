@@ -40,6 +40,7 @@ FIGURES = {
     "speedup": ("{}× of one rank's speed", math.floor), "exposed": ("{} of the exchange exposed", math.ceil), "to_silent": ("{} of the step of ranks that do not talk", math.ceil),
     "over_read": ("{}× one read of the same memory", math.ceil),
     "whole_over_this": ("{}× faster than unpruned", math.floor, "{} of the unpruned's speed, **behind**"),
+    "copies": ("{} copies of the weights", math.ceil),
     "float_over_this": ("{}× faster than float", math.floor, "{} of float's speed, **behind**"),
 }
 # Peers whose rows are not called as ours: what follows "peer/" -> who, and the name of our row.

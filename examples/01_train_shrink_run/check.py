@@ -268,7 +268,7 @@ class TrainShrinkRun(Check):
         # Ranks that were asked other things would wait for each other.
         if self.has_launcher():
             self.prefix = [*self.launcher, "1"]
-            refused(["what is asked of rank 1 is not that of rank 0", "out=", "Give every rank the same options"], *short, ":", "-n", 1, self.program, *short, "--out", self.folder / "other")
+            refused(["what is asked of rank 1 is not that of rank 0: out=/", "there, out= here", "Give every rank the same options"], *short, ":", "-n", 1, self.program, *short, "--out", self.folder / "other")
             refused(["what is asked of rank 1 is not that of rank 0: sparsity=0.5 there, sparsity=0.9 here"], ":", "-n", 1, self.program, "--sparsity", 0.5)
         # A rank that was inherited from a shell, and no launcher: nobody else would speak.
         self.prefix = ["env", "OMPI_COMM_WORLD_RANK=1"]

@@ -11,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include <pleat/comm/agree.hpp>
 #include <pleat/comm/attempt.hpp>
 #include <pleat/io/file.hpp>
 #include <pleat/io/sampler.hpp>

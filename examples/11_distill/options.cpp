@@ -10,9 +10,11 @@ std::optional<int> parse(int argc, char** argv, options& o) {
       "docs/distillation.md, for MNIST; the "
       "shipped digits fill their 8x8 pixels, and are not moved unless you say so.");
   app.add_option("--out", o.out,
-                 "folder for teacher.safetensors, student.safetensors, report.json and the targets of --top-k");
-  app.add_option("--teacher", o.teacher, "load this teacher instead of training one");
-  app.add_option("--evaluate", o.evaluate, "load this student and evaluate it, nothing else");
+                 "folder for teacher.safetensors, student.safetensors, report.json and the targets of --top-k")
+      ->check(command_line::not_empty());
+  app.add_option("--teacher", o.teacher, "load this teacher instead of training one")->check(command_line::not_empty());
+  app.add_option("--evaluate", o.evaluate, "load this student and evaluate it, nothing else")
+      ->check(command_line::not_empty());
   app.add_option("--teacher-epochs", o.teacher_epochs)->check(CLI::Range(1, 100000))->capture_default_str();
   app.add_option("--epochs", o.epochs, "of the student; 0: the teacher alone")
       ->check(CLI::Range(0, 100000))

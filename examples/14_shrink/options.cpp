@@ -14,7 +14,8 @@ std::optional<int> parse(int argc, char** argv, options& o) {
   auto* const out = app.add_option("out", o.out, "the file to write")->type_name("OUT");
   auto* const recipe = app.add_option("--recipe", o.recipe, "steps, separated by |; see --words");
   app.add_flag("--words", o.words, "list the words of recipes, nothing else");
-  app.add_option("--svg", o.svg, "file for a picture of the layers: what each stores and multiplies after every step");
+  app.add_option("--svg", o.svg, "file for a picture of the layers: what each stores and multiplies after every step")
+      ->check(command_line::not_empty());
   auto* const samples = app.add_option("--samples", o.samples, "that steps look at which look at activations")
                             ->check(CLI::Range(1, 1000000))
                             ->capture_default_str();

@@ -192,7 +192,7 @@ TEST_CASE("a layer that loses everything is named") {
   CHECK_THAT(notes[0], ContainsSubstring("removed all of 'fc3.weight'"));
 }
 
-TEST_CASE("ranks that were told other things refuse, in words, before anything goes") {
+TEST_CASE("ranks that were told other things refuse, in words") {
   using own = compress::prune;
   for (auto const& [theirs, words] :
        {std::pair{own{.sparsity = 0.5}, "prune 0.5, global there, prune 0.9, global here"},

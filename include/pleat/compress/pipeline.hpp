@@ -132,7 +132,7 @@ template <class Recorder, class... Ts> class basic_pipeline {
     }
   }
   /// In place, on a model whose weights can take all forms that are added. \see widen
-  /// \throws error on every rank alike if ranks were given other steps
+  /// \throws error on every rank alike if what steps say of themselves (name and settings) differs between ranks
   template <class Net> void run(parallel::model<Net>& m) const {
     std::apply(
         [&](auto const&... step) {

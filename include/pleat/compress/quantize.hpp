@@ -92,11 +92,10 @@ template <class Form = codec::int8<float>, class... Others> struct quantize {
     return s;
   }
 
-  /// ", one scale per tensor, observer 1, static inputs, except fc3.*"
+  /// ", one scale per tensor, observer percentile 99.99, static inputs, except fc3.*"
   [[nodiscard]] std::string settings() const {
     std::string words = std::string(", one scale per ") + (scales == per::tensor ? "tensor" : "channel") +
-                        ", observer " + std::to_string(observer.index()) +
-                        (activations ? ", static inputs" : ", dynamic inputs");
+                        ", observer " + name_of(observer) + (activations ? ", static inputs" : ", dynamic inputs");
     for (auto const& f : forms) words += ", " + f.pattern + " as " + f.form;
     return words + (first_layer ? "" : ", not the first") + (last_layer ? "" : ", not the last") +
            detail::words_of_names(", except", ignore);
@@ -141,7 +140,7 @@ template <class Form = codec::int8<float>, class... Others> struct quantize {
           bool const whole = scales == per::tensor;
           bool const in_parts = detail::is_cut(w) && (whole || w.where.dim > 0);  // no rank sees a whole row
           if (!whole && !in_parts && std::holds_alternative<min_max>(observer))   // as the form does by itself
-            return F::encode(c, w.shape, static_cast<T const*>(values.data()), fresh);
+            return static_cast<void>(F::encode(c, w.shape, static_cast<T const*>(values.data()), fresh));
           std::vector<float> host(static_cast<std::size_t>(w.size())), range;
           copy_to_host(c, values, host.data());
           auto const columns = static_cast<std::size_t>(codec::columns_of(w.shape));

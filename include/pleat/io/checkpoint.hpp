@@ -243,7 +243,7 @@ PLEAT_ONCE inline void demand_checkpoint_folder(std::string const& folder, bool 
   if (detail::exists(detail::join(folder, "manifest")))
     throw error{call, "the folder is a checkpoint itself", "Name the folder that it lies in"};
   if (resume) return;
-  auto const listed = detail::listed_checkpoints(folder);
+  auto const listed = detail::finished_checkpoints(folder);
   if (!listed.empty())
     throw error{call,
                 "the folder holds checkpoints of another training, the newest " + listed.front() +
