@@ -113,8 +113,8 @@ class Distill(Check):
         self.run(*SMALL, "--teacher-epochs", 1, "--epochs", 1, "--out", out)
         refused(["there is no such folder"], "--data", self.folder / "nowhere")
         refused(["cannot make a file in", "nowhere"], "--data", self.folder / "nothing", "--json", self.folder / "nowhere" / "figures.json")  # before data are read
-        refused(["'0' is not a number from"], "--temperature", 0, first="--temperature")
-        refused(["'2' is not a number from 0 to 1"], "--hard-weight", 2, first="--hard-weight")
+        refused(["'0' is not a number from"], "--temperature", 0)
+        refused(["'2' is not a number from 0 to 1"], "--hard-weight", 2)
         refused(["top_k is 11, the teacher has 10 classes"], "--top-k", 11, "--out", out)
         refused(["needs --student-shift 0"], "--top-k", 3, "--student-shift", 1)
         refused(["--student-bend 0"], "--teacher-ranks", 1, "--student-bend", 1)

@@ -85,7 +85,7 @@ namespace {
 struct brief_transport {
   std::vector<comm::brief>* heard;
   [[nodiscard]] int rank() const { return 0; }
-  [[nodiscard]] int size() const { return 1; }
+  [[nodiscard]] int size() const { return 2; }
   void run(comm::call const& c) { heard->push_back({call_kind::split, c.type(), c.op, c.root, c.tag}); }
   comm::request start(comm::call const&) { return {}; }
   static void hear(void* self, void const* in, void* out, index_t count, std::uint32_t what, std::uint64_t where) {
@@ -104,7 +104,9 @@ TEST_CASE("communicator: a transport that takes frequent kinds briefly hears the
   static_assert(comm::runs_briefly<brief_transport> && !comm::runs_briefly<comm::self>);
   std::vector<comm::brief> heard;
   comm::communicator c = brief_transport{&heard};
-  std::vector<double> v(4), w(4);
+  std::vector<double> v(4), w(4), both(8);
+  c.reduce_scatter(both, v, reduction::min);  // a rank's block is 4
+  c.all_gather(v, both);
   c.all_reduce(v, w, reduction::prod);
   c.broadcast(v, 0);
   c.send(v, 0, comm::library_tags - 1);
@@ -117,13 +119,15 @@ TEST_CASE("communicator: a transport that takes frequent kinds briefly hears the
     auto const& b = heard[i];
     CHECK((b.kind == k && b.type == dtype::f64 && b.op == op && b.root == root && b.tag == tag));
   };
-  REQUIRE(heard.size() == 6);
-  is(0, call_kind::all_reduce, reduction::prod, 0, 0);
-  is(1, call_kind::broadcast, reduction::sum, 0, 0);
-  is(2, call_kind::send, reduction::sum, 0, comm::library_tags - 1);
-  is(3, call_kind::receive, reduction::sum, 0, 7);
-  is(4, call_kind::split, reduction::max, 0, 0);
-  is(5, call_kind::send, reduction::sum, 65536 * 7, -3);
+  REQUIRE(heard.size() == 8);
+  is(0, call_kind::reduce_scatter, reduction::min, 0, 0);
+  is(1, call_kind::all_gather, reduction::sum, 0, 0);
+  is(2, call_kind::all_reduce, reduction::prod, 0, 0);
+  is(3, call_kind::broadcast, reduction::sum, 0, 0);
+  is(4, call_kind::send, reduction::sum, 0, comm::library_tags - 1);
+  is(5, call_kind::receive, reduction::sum, 0, 7);
+  is(6, call_kind::split, reduction::max, 0, 0);
+  is(7, call_kind::send, reduction::sum, 65536 * 7, -3);
   CHECK_THROWS_WITH(c.send(v, 0), ContainsSubstring("send: the communicator is empty"));
   CHECK(moved.counted(call_kind::send).calls == 2);
 }

@@ -197,6 +197,7 @@ enum class on_return : std::uint8_t {
 /// Runs f(communicator) on n threads, one per rank, and waits for all of them. An exception of one rank releases the
 /// others. After all threads have ended the first one is thrown here, of those ranks that nobody had released if there
 /// are any: the cause, not what came of it.
+/// \param then what a rank whose function has returned is to those that still wait for it
 template <class F> void run_local(int ranks, F const& f, on_return then = on_return::may_come) {
   local_group group(ranks);
   std::mutex guard;

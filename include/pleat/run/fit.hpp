@@ -252,7 +252,7 @@ template <class T, class Space>
   using clock = std::chrono::steady_clock;
   bool const root = m.all_ranks().rank() == 0;
 
-  io::sampler const sampler(size, m.plan().global_batch, {.seed = m.seed()});
+  io::sampler const sampler(std::max<index_t>(size, 0), m.plan().global_batch, {.seed = m.seed()});  // judged below
   index_t const per_epoch = sampler.batches_per_epoch(), total = per_epoch * options.epochs;
   auto& memory = m.arena();  // waits for what still travels, which not every rank may come to below
   // Replicas would part if functions of one's own did not say the same everywhere.
@@ -359,7 +359,7 @@ template <class T, class Space>
       if (options.on_event) options.on_event({event::kind::step, epoch + 1, step, loss, factor, {}, moved});
       if (root && options.progress) {
         double const seconds = std::chrono::duration<double>(clock::now() - start).count();
-        double const rate = static_cast<double>(samples_done) / std::max(seconds, 1e-9);
+        double const rate = static_cast<double>(samples_done) / std::max(seconds - besides, 1e-9);
         line.show({epoch + 1, options.epochs, step, total, running, rate,
                    seconds / static_cast<double>(step - first_step) * static_cast<double>(total - step)});
       }
@@ -386,7 +386,7 @@ template <class T, class Space>
       double const seconds = std::chrono::duration<double>(clock::now() - start).count();
       std::string text = to_string(progress_state{
           epoch + 1, options.epochs, step, total, report.epoch_loss.back(),
-          static_cast<double>(samples_done) / std::max(seconds, 1e-9),
+          static_cast<double>(samples_done) / std::max(seconds - besides, 1e-9),
           seconds / static_cast<double>(std::max<index_t>(1, step - first_step)) * static_cast<double>(total - step)});
       if (e.validation_error) {
         char more[48];
@@ -429,7 +429,8 @@ template <class T, class Space>
 /// each step: the step's
 ///               batch are the positions [begin, …) of the order. Its inputs are asked for once more after a loss that is not finite. With
 ///               `std::string fingerprint() const`, checkpoints know what was trained on, and other data are refused
-/// \throws error, on every rank alike: a loss that is not finite (step, rank, layer), labels outside the classes,
+/// \throws error, on every rank alike: options or numbers of samples that differ between ranks, no samples, a folder
+/// that holds checkpoints and `resume` is not asked for, a loss that is not finite (step, rank, layer), labels outside the classes,
 /// replicas that differ,
 ///         a checkpoint that cannot be written or read
 template <class Net, class Source>

@@ -14,15 +14,14 @@
 #include <cstdlib>
 #include <cstring>
 #include <exception>
-#include <memory>
 #include <string>
 #include <string_view>
 #include <thread>
 #include <utility>
 #include <vector>
-#include <vector>
 
 #include <pleat/base/config.hpp>
+#include <pleat/base/error.hpp>
 #include <pleat/base/owned_ptr.hpp>
 #include <pleat/base/random.hpp>
 #include <pleat/base/runtime.hpp>
@@ -31,6 +30,9 @@
 #include <pleat/comm/world.hpp>
 #ifdef PLEAT_HAS_MPI
 #include <pleat/comm/mpi.hpp>
+#endif
+#ifdef KOKKOS_ENABLE_OPENMP
+#include <omp.h>
 #endif
 
 namespace pleat::run {
@@ -58,8 +60,8 @@ struct mpi_processes {
   PLEAT_ONCE [[nodiscard]] inline static comm::communicator everybody() {
     return comm::communicator(comm::mpi::duplicate(MPI_COMM_WORLD));
   }
-  /// Ranks that share this machine's memory, and so its cores.
-  /// How many of this machine's processes may run on the cores that this one may run on. Collective.
+  /// How many of this machine's processes, this one included, may run on exactly the cores that this one may run on.
+  /// Collective. \param cores a hash of them
   PLEAT_ONCE [[nodiscard]] inline static int sharing(std::uint64_t cores) {
     MPI_Comm node = MPI_COMM_NULL;
     int n = 1;
@@ -86,8 +88,8 @@ using processes = self_processes;
 struct launch_options {
   /// ranks as threads of this process; 0: what `--thread-ranks N` on the command line says, else none
   int thread_ranks = 0;
-  /// threads per rank; 0: what `--threads N` says, else KOKKOS_NUM_THREADS or OMP_NUM_THREADS, else the cores that this
-  /// process may use, dealt to the ranks that share them
+  /// threads per rank; 0: what `--threads N` says, else KOKKOS_NUM_THREADS or OMP_NUM_THREADS (which ranks as
+  /// threads share), else the cores that this process may use, dealt to the ranks that share them
   int threads = 0;
 };
 
@@ -120,18 +122,23 @@ struct usable_cores {
 PLEAT_ONCE [[nodiscard]] inline usable_cores cores_of_process() {
 #ifdef __linux__
   cpu_set_t set;
-  if (sched_getaffinity(0, sizeof set, &set) == 0)
-    return {std::max(1, CPU_COUNT(&set)),
-            random::hash(std::string_view(reinterpret_cast<char const*>(&set), sizeof set))};
+  if (sched_getaffinity(0, sizeof set, &set) == 0) {
+    int count = CPU_COUNT(&set);
+#ifdef KOKKOS_ENABLE_OPENMP  // it binds this thread to its first place (OMP_PROC_BIND, OMP_PLACES) before main begins
+    if (omp_get_proc_bind() != omp_proc_bind_false) count = std::max(count, omp_get_num_procs());
+#endif
+    return {std::max(1, count), random::hash(std::string_view(reinterpret_cast<char const*>(&set), sizeof set))};
+  }
 #endif
   return {static_cast<int>(std::max(1u, std::thread::hardware_concurrency())), 0};  // or more than 1024 of them
 }
 
-/// The first of these variables of the environment that is a whole number above 0; 0: none.
+/// The first of these variables of the environment that begins with a whole number above 0 (OMP_NUM_THREADS may be a
+/// list); 0: none.
 PLEAT_ONCE [[nodiscard]] inline int threads_of_environment() {
   for (char const* name : {"KOKKOS_NUM_THREADS", "OMP_NUM_THREADS"})
     if (char const* text = std::getenv(name))
-      if (int const n = std::atoi(text); n > 0) return n;
+      if (long const n = std::strtol(text, nullptr, 10); n > 0) return static_cast<int>(std::min(n, 100000L));
   return 0;
 }
 
@@ -141,7 +148,19 @@ template <class Processes> [[nodiscard]] int threads_per_rank(launch_options con
   int const sharing = Processes::sharing(cores.which);  // collective: whatever this process was told
   if (int const asked = o.threads > 0 ? o.threads : option(argc, argv, "--threads"); asked > 0) return asked;
   int const said = threads_of_environment(), ranks = std::max(1, o.thread_ranks);
-  return std::clamp(said > 0 ? said / ranks : cores.count / (sharing * ranks), 1, kokkos_guard::most_threads);
+  if (said > 0) return std::max(1, said / ranks);  // too many are refused in words, as those of --threads
+  return std::clamp(cores.count / (sharing * ranks), 1, kokkos_guard::most_threads);
+}
+
+/// \throws error if what was printed is lost: a full disk, a closed file. \param lost_before it was so already when the
+/// work began
+PLEAT_ONCE inline void demand_printed(bool lost_before) {
+  int const failed = std::fflush(stdout) != 0 ? errno : 0;
+  if (failed == 0 && (lost_before || !std::ferror(stdout))) return;
+  throw error{"standard output",
+              "what was printed could not be written" +
+                  (failed != 0 ? ": " + std::string(std::strerror(failed)) : std::string()),
+              "Free some space, or print to somewhere else"};
 }
 
 PLEAT_ONCE inline std::string what_of(std::exception_ptr e) {
@@ -219,6 +238,7 @@ template <class Processes> int farewell(comm::communicator& all, std::string con
 /// Starts MPI and Kokkos where nobody has, calls fn(world) once per rank (process or thread), and ends what it started.
 ///
 /// An exception of any rank becomes one sentence on standard error and the exit status 1, on every rank; nobody hangs.
+/// A rank whose fn has returned makes no call again: of ranks in this process, who waits for it throws.
 /// \returns the exit status for main
 template <class Processes = processes, class F>
 [[nodiscard]] int launch(int argc, char** argv, F&& fn, launch_options options = {}) {
@@ -232,6 +252,7 @@ template <class Processes = processes, class F>
     owned_ptr<kokkos_guard> kokkos;  // ends behind the farewell, for which the others wait seconds only
     std::string sentence;
     detail::thrown_by_ranks thrown;
+    bool const lost_before = std::ferror(stdout) != 0;
     try {
       if (options.thread_ranks == 0) options.thread_ranks = detail::option(argc, argv, "--thread-ranks");
       int const threads = detail::threads_per_rank<Processes>(options, argc, argv);
@@ -257,9 +278,7 @@ template <class Processes = processes, class F>
         world w(std::move(ranks), threads);
         fn(w);
       }
-      if (std::fflush(stdout) != 0 || std::ferror(stdout))
-        throw error{"standard output", "what was printed could not be written: " + std::string(std::strerror(errno)),
-                    "Free some space, or print to somewhere else"};
+      detail::demand_printed(lost_before);
     } catch (...) {
       sentence = detail::said_by_ranks(thrown, std::current_exception());
     }

@@ -405,6 +405,7 @@ class local_core_of : public local_operation, public std::enable_shared_from_thi
       while (j < order.size() && op.calls[static_cast<std::size_t>(order[j])].root == color) ++j;
       auto child = std::make_shared<local_core_of>(static_cast<int>(j - i));
       child->heard_ = heard_;
+      child->from_ = this->shared_from_this();
       child->spins_ = spins_;  // its ranks share the processors with all others
       for (std::size_t k = i; k < j; ++k) child->origins_.push_back(origin(order[k]));
       for (std::size_t k = i; k < j; ++k)
@@ -428,6 +429,7 @@ class local_core_of : public local_operation, public std::enable_shared_from_thi
   std::vector<int> gone_;              // ranks whose functions have returned
   std::pair<int, std::string> ended_;  // the first rank that was abandoned, and why
   std::vector<std::weak_ptr<local_core_of>> children_;
+  std::shared_ptr<local_core_of> from_;       // what it was split from: the way by which a departure gets here
   std::shared_ptr<std::vector<char>> heard_;  // by origin; each rank writes and reads its own
   std::vector<int> origins_;                  // of each rank; empty: itself
 };

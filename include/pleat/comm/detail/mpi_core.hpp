@@ -65,6 +65,9 @@ template <class = void> class mpi_core_of : public std::enable_shared_from_this<
     static constexpr briefly::function by_kind[call_kinds] = {
         nullptr, &one<broadcast>, nullptr, &one<all_reduce>, &one<reduce_scatter>, nullptr, &one<all_gather>,
         nullptr, nullptr,         nullptr, &one<send>,       &one<receive>,        nullptr};
+    static_assert(static_cast<int>(broadcast) == 1 && static_cast<int>(all_reduce) == 3 &&
+                  static_cast<int>(reduce_scatter) == 4 && static_cast<int>(all_gather) == 6 &&
+                  static_cast<int>(send) == 10 && static_cast<int>(receive) == 11);
     return {this, by_kind};
   }
   void run(call const& c) {
