@@ -80,6 +80,7 @@ AIMS = [
     Aim("float product, every shape, one thread: speed over OpenBLAS", 0.93, True, over_peer(r"gemm/f32/.+/threads:1", "openblas")),
     Aim("… over the shapes of training: geometric mean", 1.0, True, over_peer(TRAINING, "openblas"), True),
     Aim("convolution, forward and both gradients, one thread: speed over PyTorch", 1.0, True, over_peer(rf"conv2d/(forward|backward_input|backward_weight)/{SECTION_5}/batch:\d+/threads:1", "pytorch")),
+    Aim("… two threads", 1.0, True, over_peer(rf"conv2d/(forward|backward_input|backward_weight)/{SECTION_5}/batch:\d+/threads:2", "pytorch")),
     Aim("int8 product, K ≥ 512, one thread: speed over our float product", with_vnni(3.0, 1.5), True, over_row(r"int8_gemm/(\d+x\d+x(?:512|784|1024|1536|4096))/threads:1", r"gemm/f32_for_int8/\1/threads:1")),
     Aim("… with AVX2", beside_avx512(1.5), True, over_row(r"int8_gemm/(\d+x\d+x(?:512|784|1024|1536|4096))/threads:1/isa:avx2", r"gemm/f32_for_int8/\1/threads:1/isa:avx2")),
     Aim("train step: time over PyTorch's", 0.80, False, of_peer(r"train_step/.+/threads:\d", "pytorch")),

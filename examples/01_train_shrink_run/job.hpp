@@ -92,10 +92,10 @@ void train_shrink_run(Net net, std::string const& network, pl::io::split const& 
                                    .retrain = pl::compress::fine_tune(data.train, again)} |
                pl::compress::fine_tune(data.train, again) | pl::compress::quantize<pl::codec::int8<float>>{})
                   .recorded(pl::compress::record_stages(stages, data.test, {.about = description}));
-  if (world.root()) stages.print(std::cout);
+  if (!o.out.empty()) pl::run::save(small, file(o, "compressed.safetensors"), description);
+  if (world.root()) stages.print(std::cout);  // what is printed may be lost, what is saved is there
   // [train_shrink_run]
   explain_step(model, data.train, trained, world);
-  if (!o.out.empty()) pl::run::save(small, file(o, "compressed.safetensors"), description);
   write_picture(network, data.test.name, stages, o, world);
   write_figures(network, trained, stages.stages(), o, world);
 }
