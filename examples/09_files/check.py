@@ -133,6 +133,11 @@ elif what == "refusals":
     for n in range(len(whole)):
         bad.write_bytes(whole[:n])
         refused("byte")
+    if pathlib.Path("/dev/full").exists():
+        bad.write_bytes(whole)
+        with open("/dev/full", "wb") as full:
+            done = subprocess.run([program, bad], stdout=full, stderr=subprocess.PIPE, text=True)
+        assert done.returncode == 1 and "what was printed could not be written" in done.stderr, done
     bad.unlink()
     bad.mkdir()
     run(bad, code=1)  # a folder without a checkpoint

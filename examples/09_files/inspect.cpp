@@ -193,7 +193,11 @@ int main(int argc, char** argv) {
   CLI11_PARSE(app, argc, argv);
   if (app.count("--json") > 0 && o.json.empty()) o.json = "-";
   try {
-    return run(o);
+    int const code = run(o);
+    if (std::fflush(stdout) != 0 || !std::cout.flush())
+      throw pl::error{"standard output", "what was printed could not be written",
+                      "Free some space, or print to somewhere else"};
+    return code;
   } catch (std::exception const& e) {
     std::cerr << e.what() << '\n';
     return 1;

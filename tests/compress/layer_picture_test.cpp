@@ -50,6 +50,18 @@ TEST_CASE("a bar for what every layer stores and one for what it multiplies, as 
   CHECK(svg_layers(example()) == svg_layers(example()));
 }
 
+TEST_CASE("a text that would leave the picture is squeezed into it, any other is not") {
+  std::string const squeezed = "textLength=\"852.0\"";
+  CHECK_THAT(svg_layers(example(), std::string(74, 'm')), !ContainsSubstring("textLength"));  // 74 · 0.6 · 19 < 852
+  CHECK_THAT(svg_layers(example(), std::string(75, 'm')), ContainsSubstring(squeezed));
+  stage_list l;
+  stage s{"a stage whose name is longer than there is room for", 0.1, 1, 1, 1, 1};
+  s.layers = {row("f", "a form whose name leaves no room for the numbers behind it", 1, 1)};
+  l.add(s);
+  auto const text = svg_layers(l);
+  CHECK_THAT(text, ContainsSubstring("textLength=\"210.0\"") && ContainsSubstring("textLength=\"344.0\""));
+}
+
 TEST_CASE("without layers the picture says so; a layer of nothing has bars of no length") {
   CHECK_THAT(svg_layers(stage_list{}), ContainsSubstring("no stage has layers"));
   stage_list l;

@@ -34,4 +34,11 @@ namespace pleat {
   return text += std::to_string(size % 10);
 }
 
+/// The attributes that squeeze a text into `room`, where letters of the usual width (0.6 of the font's size) would go
+/// beyond; none for a text that fits. Lengths in the picture's units.
+[[nodiscard]] inline std::string svg_squeezed(std::string_view text, double font, double room) {
+  if (0.6 * font * static_cast<double>(text.size()) <= room) return {};
+  return " textLength=\"" + svg_number(room) + "\" lengthAdjust=\"spacingAndGlyphs\"";
+}
+
 }  // namespace pleat

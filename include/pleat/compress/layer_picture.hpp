@@ -25,7 +25,7 @@ PLEAT_ONCE [[nodiscard]] inline std::string svg_layers(
   for (auto const& s : list.stages())
     for (auto const& r : s.layers)
       if (std::find(names.begin(), names.end(), r.name) == names.end()) names.push_back(r.name);
-  constexpr double left = 232, full = 300, line = 30;
+  constexpr double width = 900, left = 232, full = 300, line = 30;
   std::string body;
   double y = 92;
   for (auto const& name : names) {
@@ -48,13 +48,14 @@ PLEAT_ONCE [[nodiscard]] inline std::string svg_layers(
         bar("bytes", y, 12, most_bytes > 0 ? bytes / most_bytes : 0);
         bar("work", y + 13, 5, most_work > 0 ? r.effective_multiply_adds / most_work : 0);
         body += "<text class=\"note\" text-anchor=\"end\" x=\"" + svg_number(left - 10) + "\" y=\"" +
-                svg_number(y + 12) + "\">" + svg_text(s.name) + "</text>\n";
-        body += "<text class=\"note\" x=\"" + svg_number(left + full + 12) + "\" y=\"" + svg_number(y + 12) + "\">" +
-                svg_text(r.form + ", " + detail::human_bytes(bytes) + ", " +
-                         detail::human_count(r.effective_multiply_adds) + " mult-adds, " +
-                         detail::format("%.3g uJ", r.energy_uj()) +
-                         (r.latency_us == r.latency_us ? detail::format(", %.1f us", r.latency_us) : std::string())) +
-                "</text>\n";
+                svg_number(y + 12) + "\"" + svg_squeezed(s.name, 12, left - 22) + ">" + svg_text(s.name) + "</text>\n";
+        auto const note = r.form + ", " + detail::human_bytes(bytes) + ", " +
+                          detail::human_count(r.effective_multiply_adds) + " mult-adds, " +
+                          detail::format("%.3g uJ", r.energy_uj()) +
+                          (r.latency_us == r.latency_us ? detail::format(", %.1f us", r.latency_us) : std::string());
+        double const at = left + full + 12;
+        body += "<text class=\"note\" x=\"" + svg_number(at) + "\" y=\"" + svg_number(y + 12) + "\"" +
+                svg_squeezed(note, 12, width - 12 - at) + ">" + svg_text(note) + "</text>\n";
         y += line;
       }
     y += 22;
@@ -66,7 +67,8 @@ PLEAT_ONCE [[nodiscard]] inline std::string svg_layers(
          "note{fill:#5b6672;font-size:12px}"
          ".bytes{fill:#1f6fb5}.work{fill:#d1491f}</style>\n"
          "<rect width=\"900\" height=\"" +
-         svg_number(y + 10) + "\" fill=\"#fff\"/>\n<text class=\"title\" x=\"24\" y=\"40\">" + svg_text(title) +
+         svg_number(y + 10) + "\" fill=\"#fff\"/>\n<text class=\"title\" x=\"24\" y=\"40\"" +
+         svg_squeezed(title, 19, width - 48) + ">" + svg_text(title) +
          "</text>\n"
          "<rect class=\"bytes\" x=\"24.0\" y=\"52.0\" width=\"14.0\" height=\"12.0\"/>\n<text class=\"note\" x=\"44\" "
          "y=\"63\">bytes as stored</text>\n"
