@@ -65,6 +65,7 @@ struct parts {
   }
 };
 
+/// What a call does. The order is that of the tables that transports keep.
 enum class call_kind : std::uint8_t {
   barrier,
   broadcast,
@@ -80,8 +81,9 @@ enum class call_kind : std::uint8_t {
   receive,
   split
 };
-inline constexpr std::size_t call_kinds = 13;
+inline constexpr std::size_t call_kinds = 13;  ///< how many there are
 
+/// "all_reduce"
 PLEAT_LAZY [[nodiscard]] constexpr std::string_view name_of(call_kind k) noexcept {
   constexpr std::string_view names[] = {"barrier",        "broadcast",        "reduce",     "all_reduce",
                                         "reduce_scatter", "reduce_scatter_v", "all_gather", "all_gather_v",
@@ -93,25 +95,25 @@ PLEAT_LAZY [[nodiscard]] constexpr std::string_view name_of(call_kind k) noexcep
 /// Point-to-point tags of users are below user_tags; the library's own traffic is above, on whichever communicator: a
 /// message of the user's and one of a step under way never meet. MPI promises tags up to 32767 (MPI_TAG_UB).
 inline constexpr int user_tags = 16384;
-inline constexpr int library_tags = 32768;
+inline constexpr int library_tags = 32768;  ///< tags of the library are below it
 
 /// Who has which of them. Messages of one tag arrive in the order in which they were sent, so a call that ends before
 /// another one on the same communicator begins may share its tag; these do not even so.
 namespace tags {
-inline constexpr int in_turn = user_tags;  ///< one for each exchange of lanes: communicator::library_tag
-inline constexpr int in_turn_end = 24576;
-inline constexpr int walk = in_turn_end;  ///< tensors between stages, by edge, direction and micro-batch
-inline constexpr int walk_end = library_tags - 16;
-inline constexpr int tied_gradients = walk_end;
-inline constexpr int answers = walk_end + 1;  ///< of stages that are asked
-inline constexpr int traces = walk_end + 2;
-inline constexpr int weights = walk_end + 3;    ///< collected for a file
-inline constexpr int questions = walk_end + 4;  ///< to a teacher on another rank
-inline constexpr int samples = walk_end + 5;
-inline constexpr int scores = walk_end + 6;
-inline constexpr int triangles = walk_end + 7;     ///< of a QR decomposition over the ranks
-inline constexpr int measured = walk_end + 8;      ///< messages that are timed
-inline constexpr int exchange = library_tags - 1;  ///< all_to_all_v as messages
+inline constexpr int in_turn = user_tags;           ///< one for each exchange of lanes: communicator::library_tag
+inline constexpr int in_turn_end = 24576;           ///< behind the last of them
+inline constexpr int walk = in_turn_end;            ///< tensors between stages, by edge, direction and micro-batch
+inline constexpr int walk_end = library_tags - 16;  ///< behind the last of them
+inline constexpr int tied_gradients = walk_end;     ///< of weights that two stages share
+inline constexpr int answers = walk_end + 1;        ///< of stages that are asked
+inline constexpr int traces = walk_end + 2;         ///< of a step, collected for a picture
+inline constexpr int weights = walk_end + 3;        ///< collected for a file
+inline constexpr int questions = walk_end + 4;      ///< to a teacher on another rank
+inline constexpr int samples = walk_end + 5;        ///< that a teacher is asked about
+inline constexpr int scores = walk_end + 6;         ///< its answers
+inline constexpr int triangles = walk_end + 7;      ///< of a QR decomposition over the ranks
+inline constexpr int measured = walk_end + 8;       ///< messages that are timed
+inline constexpr int exchange = library_tags - 1;   ///< all_to_all_v as messages
 static_assert(measured < exchange && exchange <= 32767);
 }  // namespace tags
 
@@ -173,18 +175,21 @@ struct call {
 /// registers: what a rank stores before a message of a few bytes delays that message, since processors show their stores
 /// in order.
 struct brief {
-  call_kind kind = call_kind::barrier;
-  dtype type = dtype::u8;
-  reduction op = reduction::sum;
-  int root = 0, tag = 0;
+  call_kind kind = call_kind::barrier;  ///< a frequent one, see is_brief
+  dtype type = dtype::u8;               ///< of the elements of both buffers
+  reduction op = reduction::sum;        ///< of those that reduce
+  int root = 0, tag = 0;                ///< as in call
 
+  /// Kind, type and operation as one number.
   [[nodiscard]] constexpr std::uint32_t what() const noexcept {
     return static_cast<std::uint32_t>(kind) | static_cast<std::uint32_t>(type) << 8 |
            static_cast<std::uint32_t>(op) << 16;
   }
+  /// Root and tag as one number.
   [[nodiscard]] constexpr std::uint64_t where() const noexcept {
     return static_cast<std::uint32_t>(root) | static_cast<std::uint64_t>(static_cast<std::uint32_t>(tag)) << 32;
   }
+  /// From both numbers.
   [[nodiscard]] static constexpr brief of(std::uint32_t what, std::uint64_t where) noexcept {
     return {static_cast<call_kind>(what & 255), static_cast<dtype>(what >> 8 & 255), static_cast<reduction>(what >> 16),
             static_cast<int>(static_cast<std::uint32_t>(where)), static_cast<int>(where >> 32)};
@@ -192,11 +197,12 @@ struct brief {
 };
 /// How a transport runs those: a function for each kind, null for the others. `count` is call::count(), of one block.
 struct briefly {
+  /// \param what, where of the brief
   using function = void (*)(void* self, void const* in, void* out, index_t count, std::uint32_t what,
                             std::uint64_t where);
-  void* self = nullptr;
-  function const* by_kind =
-      nullptr;  ///< `call_kinds` of them; they outlive whoever asked. Null: the transport has none
+  void* self = nullptr;  ///< their first argument
+  /// `call_kinds` of them; they outlive whoever asked. Null: the transport has none
+  function const* by_kind = nullptr;
 };
 /// Which kinds those are.
 [[nodiscard]] constexpr bool is_brief(call_kind k) noexcept {

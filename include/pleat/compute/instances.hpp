@@ -37,8 +37,11 @@
 namespace pleat::compute {
 
 namespace instances {
-using space = Kokkos::DefaultExecutionSpace;
+using space = Kokkos::DefaultExecutionSpace;  ///< whose kernels are compiled elsewhere
 }
+
+// Doxygen documents the templates, not where they are compiled.
+/// \cond
 
 #if !defined(PLEAT_KERNEL_IS_DEFINED) || defined(PLEAT_KERNELS_GEMM)
 PLEAT_KERNEL template void gemm(instances::space const&, gemm_arguments<float> const&);
@@ -242,6 +245,7 @@ PLEAT_KERNEL template void quantize_channels(instances::space const&, index_t, i
 PLEAT_KERNEL template void dequantize_rows(instances::space const&, index_t, index_t, std::int8_t const*, index_t,
                                            float const*, float*, index_t);
 #endif
+/// \endcond
 
 }  // namespace pleat::compute
 
