@@ -91,7 +91,7 @@ write_file() {
     grep -oE 'PLEAT_KERNELS_\w+' "$root/include/pleat/compute/instances.hpp" | sort -u | sed 's/^/#define /'
   fi
   echo "#include <pleat/compute/instances.hpp>"
-  if [[ $file == layers ]]; then printf '#undef PLEAT_FORM\n#define PLEAT_FORM\n'; fi
+  if [[ $file == layers ]]; then printf '#undef PLEAT_FORM\n#define PLEAT_FORM\n#include <pleat/plan/measure.hpp>\n'; fi  # as kernels/forms.cpp
   for room in $(rooms_of "$file"); do
     [[ $room != examples ]] || continue
     # The other instances.hpp say of whole models that they are compiled elsewhere; here is elsewhere.
