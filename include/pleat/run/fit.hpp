@@ -430,9 +430,8 @@ template <class T, class Space>
 ///               batch are the positions [begin, …) of the order. Its inputs are asked for once more after a loss that is not finite. With
 ///               `std::string fingerprint() const`, checkpoints know what was trained on, and other data are refused
 /// \throws error, on every rank alike: options or numbers of samples that differ between ranks, no samples, a folder
-/// that holds checkpoints and `resume` is not asked for, a loss that is not finite (step, rank, layer), labels outside the classes,
-/// replicas that differ,
-///         a checkpoint that cannot be written or read
+/// that holds checkpoints and `resume` is not asked for, a loss that is not finite (step, rank, layer), labels outside
+/// the classes, replicas that differ, a checkpoint that cannot be written or read
 template <class Net, class Source>
 fit_report fit_from(parallel::model<Net>& m, index_t size, Source& source, fit_options options = {}) {
   nn::demand_every_weight_trainable(m.net());
