@@ -38,6 +38,7 @@ ROOMS = {
 FIGURES = {
     "share_of_bound": ("{} of the schedule's bound", math.floor), "share": ("{} of ranks that do not talk", math.floor), "ratio": ("{} of stage 0's time", math.ceil),
     "speedup": ("{}× of one rank's speed", math.floor), "exposed": ("{} of the exchange exposed", math.ceil), "to_silent": ("{} of the step of ranks that do not talk", math.ceil),
+    "halves_over_whole": ("with backward in halves {} of the work in one piece", math.ceil),
     "over_read": ("{}× one read of the same memory", math.ceil),
     "whole_over_this": ("{}× faster than unpruned", math.floor, "{} of the unpruned's speed, **behind**"),
     "copies": ("{} copies of the weights", math.ceil),

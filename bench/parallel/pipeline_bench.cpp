@@ -1,12 +1,14 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// A step's walk over a pipeline of two ranks (threads) beside its bound: two ranks that each walk their half of the
-// layers without talking, and the schedule simulated with the times that those take; both in turn, in one run. (The
-// second rank's half gives the gradient of its input, one product of its 24 more than the first one's.)
-// `share_of_bound` near 1 means that messages and bookkeeping cost nothing: the median over rounds, each of which holds
-// the walk against the bound of its own halves, so that both met the same machine. Two ranks need two idle processors.
-// `cpu_share` compares processor time in place of time on the clock, likewise: under load it still says what messages
-// and bookkeeping cost, though not how long ranks idle.
+// A step's walk over a pipeline of two ranks (threads) beside its bound: two ranks that each do the work of their own
+// list of the schedule without talking, and the schedule simulated with the times that those take; both in turn, in one
+// run. So the bound has in it what the schedule makes of the work: under gpipe every micro-batch's activations are alive
+// at once, and a backward in two halves reads activations and gradients twice (`halves_over_whole` says what that costs:
+// the slower rank's list over the same list with whole backwards). `share_of_bound` near 1 means that messages and
+// bookkeeping cost nothing: the median over rounds, each of which holds the walk against the bound of its own lists, so
+// that both met the same machine. Two ranks need two idle processors. `cpu_share` compares processor time in place of
+// time on the clock, likewise: under load it still says what messages and bookkeeping cost, though not how long ranks
+// idle.
 #include <pleat/comm/local.hpp>
 #include <pleat/plan/simulate.hpp>
 #include <pleat/pleat.hpp>
@@ -63,41 +65,90 @@ struct seconds {
   double wall = 0, processor = 0;
 };
 
-/// What a rank of the pipeline does to its own layers, with nobody to wait for: under gpipe all forward passes come
-/// first, so all their activations are alive at once; the other schedules keep few. \param first nobody wants the
-/// gradient of its input
-void walk_alone(pl::parallel::model<net_type>& m, inputs& source, bool first, bool forward_first) {
-  auto const all = m.plan().recompute;
-  auto const& micro = m.share().micro_batches();
-  std::vector<pl::parallel::stage_work<net_type>> work(micro.size());
-  std::vector<tensor> dy(micro.size());
-  auto const pass_of = [&](std::size_t j) {
-    pl::nn::pass<space> p;
-    p.where = &m.context();
-    p.training = true;
-    p.input_gradient = !first;
-    p.first_sample = micro[j].rows.begin;
-    p.global_batch = m.share().batch();
-    p.segments = micro[j].segments;
-    return p;
-  };
-  auto const forward = [&](std::size_t j) {
-    dy[j] = m.mean_square(work[j].forward(pass_of(j), m.net(), 0, m.layout().units(), all, source.x), source.target).dy;
-  };
-  auto const backward = [&](std::size_t j) {
-    for (auto& e : m.arena().entries()) e.use.done = 0;
-    (void)work[j].backward(pass_of(j), m.net(), 0, m.layout().units(), std::move(dy[j]));
-  };
-  for (std::size_t j = 0; j < micro.size(); ++j) {
-    forward(j);
-    if (!forward_first) backward(j);
-  }
-  for (std::size_t j = 0; j < micro.size() && forward_first; ++j) backward(j);
-}
+/// What a rank's work takes where nobody makes it wait.
+struct own_work {
+  seconds all;
+  std::vector<double> forward, backward, weight_half;  ///< by stage: the mean of a micro-batch; a backward but for that
+};
 
-/// A round: each rank's half alone, and both halves as a pipeline (of the slower rank), in turn.
+/// The work of a rank's own list of the schedule, in its order, on its own stages: what would come from another stage is
+/// the source's input.
+class lonely_rank {
+ public:
+  lonely_rank(pl::parallel::model<net_type>& m, inputs& source)
+      : m_(&m),
+        source_(&source),
+        cells_(static_cast<std::size_t>(m.layout().count() * m.layout().schedule().micro_batches)) {}
+
+  /// \param whole no halves: what would be the first one is all of a backward
+  void walk(own_work& took, bool whole) {
+    auto const& s = m_->layout().schedule();
+    for (auto* sums : {&took.forward, &took.backward, &took.weight_half})
+      sums->assign(static_cast<std::size_t>(s.stages()), 0.0);
+    m_->zero_grad(m_->plan().global_batch);
+    auto begun = std::chrono::steady_clock::now();
+    for (auto const& a : s.actions[static_cast<std::size_t>(m_->pipeline().rank())]) {
+      if (!pl::plan::computes(a.kind) || (whole && a.kind == kind::backward_weight)) continue;
+      if (a.kind == kind::forward) forward(a);
+      else backward(a, whole);
+      m_->context().fence();
+      auto const now = std::chrono::steady_clock::now();
+      auto& sums = a.kind == kind::forward           ? took.forward
+                   : a.kind == kind::backward_weight ? took.weight_half
+                                                     : took.backward;
+      sums[static_cast<std::size_t>(a.stage)] +=
+          std::chrono::duration<double>(now - begun).count() / static_cast<double>(s.micro_batches);
+      begun = now;
+    }
+  }
+
+ private:
+  using kind = pl::plan::action_kind;
+  struct cell {
+    pl::parallel::stage_work<net_type> work;
+    tensor dy;
+  };
+  [[nodiscard]] cell& at(pl::plan::action const& a) {
+    return cells_[static_cast<std::size_t>(a.stage * m_->layout().schedule().micro_batches + a.micro_batch)];
+  }
+  [[nodiscard]] auto const& micro(pl::plan::action const& a) const {
+    return m_->share().micro_batches()[static_cast<std::size_t>(a.micro_batch)];
+  }
+  [[nodiscard]] pl::nn::pass<space> pass_of(pl::plan::action const& a) const {
+    pl::nn::pass<space> p;
+    p.where = &m_->context();
+    p.training = true;
+    p.input_gradient = a.stage > 0;
+    p.first_sample = micro(a).rows.begin;
+    p.global_batch = m_->share().batch();
+    p.segments = micro(a).segments;
+    return p;
+  }
+  void forward(pl::plan::action const& a) {
+    auto const& cuts = m_->layout();
+    auto y = at(a).work.forward(pass_of(a), m_->net(), cuts.begin(a.stage), cuts.end(a.stage), m_->plan().recompute,
+                                source_->x);
+    at(a).dy = a.stage + 1 == cuts.count() ? source_->loss(micro(a), std::move(y)) : source_->x;
+  }
+  void backward(pl::plan::action const& a, bool whole) {
+    auto const begin = m_->layout().begin(a.stage), end = m_->layout().end(a.stage);
+    auto& [work, dy] = at(a);
+    for (auto& e : m_->arena().entries()) e.use.done = 0;
+    if (a.kind == kind::backward_weight) work.backward_weight(pass_of(a), m_->net(), begin, end);
+    else if (whole || a.kind == kind::backward) (void)work.backward(pass_of(a), m_->net(), begin, end, std::move(dy));
+    else (void)work.backward_input(pass_of(a), m_->net(), begin, end, std::move(dy));
+  }
+
+  pl::parallel::model<net_type>* m_;
+  inputs* source_;
+  std::vector<cell> cells_;
+};
+
+/// A round: each rank's list alone, with backward as the list has it and whole, and the pipeline (of the slower rank),
+/// in turn.
 struct round_of {
-  seconds halves[2], taken;
+  own_work alone[2], whole[2];
+  seconds taken;
 };
 
 std::vector<round_of> measure(pl::plan::plan const& p, index_t blocks, int repeats) {
@@ -105,40 +156,33 @@ std::vector<round_of> measure(pl::plan::plan const& p, index_t blocks, int repea
   std::mutex guard;
   pl::comm::run_local(2, [&](pl::comm::communicator c) {
     auto meet = c.duplicate();
-    auto alone_plan = p;
-    alone_plan.schedule = "1f1b";
-    alone_plan.pipeline_ranks = 1;
-    pl::world solitude(pl::comm::communicator(pl::comm::self{}), 1), w(std::move(c), 1);
-    auto half = pl::parallel::build(network(blocks / 2), alone_plan, solitude, {.seed = 1});
+    pl::world w(std::move(c), 1);
     auto m = pl::parallel::build(network(blocks), p, w, {.seed = 1});
-    inputs half_source(half), source(m);
-    auto const timed = [&](int round, auto const& of, auto const& walk) {
+    inputs source(m);
+    lonely_rank lonely(m, source);
+    auto const timed = [&](seconds& of, auto const& walk) {
       meet.barrier();
       auto const t = std::chrono::steady_clock::now();
       double const busy = bench::thread_seconds();
       walk();
       double const wall = std::chrono::duration<double>(std::chrono::steady_clock::now() - t).count();
       double const used = bench::thread_seconds() - busy;
-      if (round < 0) return;
       std::lock_guard const lock(guard);
-      seconds& s = of(rounds[static_cast<std::size_t>(round)]);
-      s.wall = std::max(s.wall, wall);
-      s.processor = std::max(s.processor, used);
+      of.wall = std::max(of.wall, wall);
+      of.processor = std::max(of.processor, used);
     };
+    bool const halves = p.schedule.starts_with("zb");
+    round_of unseen;
     for (int i = -2; i < repeats; ++i) {
-      auto const half_of = [&](round_of& r) -> seconds& { return r.halves[w.rank()]; };
-      timed(i, half_of, [&] {
-        half.zero_grad(p.global_batch);
-        walk_alone(half, half_source, w.rank() == 0, p.schedule == "gpipe");
-        half.context().fence();
+      round_of& r = i < 0 ? unseen : rounds[static_cast<std::size_t>(i)];
+      own_work &alone = r.alone[w.rank()], &whole = r.whole[w.rank()];
+      timed(alone.all, [&] { lonely.walk(alone, false); });
+      if (halves) timed(whole.all, [&] { lonely.walk(whole, true); });
+      timed(r.taken, [&] {
+        m.zero_grad(p.global_batch);
+        m.walk(source);
+        m.context().fence();
       });
-      timed(
-          i, [](round_of& r) -> seconds& { return r.taken; },
-          [&] {
-            m.zero_grad(p.global_batch);
-            m.walk(source);
-            m.context().fence();
-          });
       m.reduce();
     }
   });
@@ -154,34 +198,34 @@ void pipeline(benchmark::State& state, char const* schedule, index_t m) {
   constexpr index_t blocks = 8;
   std::vector<round_of> rounds;
   for (auto _ : state) {
-    rounds = measure(plan_of(schedule, 2, m), blocks, 21);
+    rounds = measure(plan_of(schedule, 2, m), blocks, 31);
     std::vector<double> taken;
     for (auto const& r : rounds) taken.push_back(r.taken.wall);
     state.SetIterationTime(*std::min_element(taken.begin(), taken.end()));  // the others were disturbed
   }
   auto const s = pl::plan::make_schedule(pl::plan::parse_schedule_kind(schedule), 2, m);
-  // A half is 8 products forward, 8 for weights, and 8 for inputs, 7 on the first rank. Of zb-v each rank has two
-  // stages of half its products.
-  std::vector<double> bounds, shares, cpu_shares, idle;
+  std::vector<double> bounds, shares, cpu_shares, idle, halves;
   for (auto const& seen : rounds) {
     pl::plan::stage_costs costs{.forward = {}, .backward_input = {}, .backward_weight = {}};
-    for (auto const rank : s.rank_of) {
-      double const each = seen.halves[rank].wall / static_cast<double>(m) * static_cast<double>(s.ranks()) /
-                          static_cast<double>(s.stages());
-      costs.forward.push_back(each * (rank == 0 ? 8 / 23.0 : 8 / 24.0));
-      costs.backward_input.push_back(each * (rank == 0 ? 7 / 23.0 : 8 / 24.0));
-      costs.backward_weight.push_back(each * (rank == 0 ? 8 / 23.0 : 8 / 24.0));
+    for (std::size_t stage = 0; stage < s.rank_of.size(); ++stage) {
+      own_work const& own = seen.alone[s.rank_of[stage]];
+      costs.forward.push_back(own.forward[stage]);
+      costs.backward_input.push_back(own.backward[stage]);  // whole, if it is: the other half costs nothing
+      costs.backward_weight.push_back(own.weight_half[stage]);
     }
+    auto const slower = [](own_work const(&ranks)[2]) { return std::max(ranks[0].all.wall, ranks[1].all.wall); };
+    if (slower(seen.whole) > 0) halves.push_back(slower(seen.alone) / slower(seen.whole));
     auto const simulated = pl::plan::simulate(s, costs);
     bounds.push_back(simulated.result.makespan);
     shares.push_back(bounds.back() / seen.taken.wall);
-    cpu_shares.push_back(std::max(seen.halves[0].processor, seen.halves[1].processor) / seen.taken.processor);
+    cpu_shares.push_back(std::max(seen.alone[0].all.processor, seen.alone[1].all.processor) / seen.taken.processor);
     idle.push_back(simulated.result.idle_share);
   }
   state.counters["bound_ms"] = *std::min_element(bounds.begin(), bounds.end()) * 1e3;
   state.counters["share_of_bound"] = median(shares);
   state.counters["cpu_share"] = median(cpu_shares);
   state.counters["idle_share"] = median(idle);
+  if (!halves.empty()) state.counters["halves_over_whole"] = median(halves);
 }
 
 void register_all() {
