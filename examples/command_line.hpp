@@ -18,24 +18,31 @@
 
 namespace command_line {
 
-// Numbers from `low` to `high`, and nothing that is no number: CLI11's own Range lets "nan" through.
-inline CLI::Validator number(double low, double high) {
-  auto const words = [](double x) {
-    std::ostringstream text;
-    text << x;
-    return text.str();
-  };
-  std::string const range = words(low) + " to " + words(high);
-  return {[low, high, range](std::string& text) {
-            double value = 0;
+// Numbers from `low` to `high`, and nothing that is no number: CLI11's own Range lets "nan" through. `what` says
+// what is expected.
+template <class Number> CLI::Validator number(Number low, Number high, std::string const& what) {
+  return {[low, high, what](std::string& text) {
+            Number value = 0;
             bool const good = CLI::detail::lexical_cast(text, value) && value >= low && value <= high;
-            return good ? std::string() : "'" + text + "' is not a number from " + range;
+            return good ? std::string() : "'" + text + "' is not a " + what;
           },
-          "NUMBER in " + range};
+          what};
 }
-inline CLI::Validator not_negative() { return number(0, std::numeric_limits<double>::max()); }
+inline CLI::Validator number(double low, double high) {
+  std::ostringstream range;
+  range << low << " to " << high;
+  return number(low, high, "number from " + range.str());
+}
+inline CLI::Validator not_negative() { return number(0.0, std::numeric_limits<double>::max(), "number of 0 or more"); }
 inline CLI::Validator positive() {
-  return number(std::numeric_limits<double>::min(), std::numeric_limits<double>::max());
+  return number(std::numeric_limits<double>::min(), std::numeric_limits<double>::max(), "number above 0");
+}
+
+template <class Options> void add_seed(CLI::App& app, Options& o, std::string const& words = "") {
+  auto const most = std::numeric_limits<decltype(o.seed)>::max();
+  app.add_option("--seed", o.seed, words)
+      ->check(number(decltype(o.seed){0}, most, "whole number from 0 to " + std::to_string(most)))
+      ->capture_default_str();
 }
 
 // A path that is empty is a variable of the shell that nobody has set.
@@ -62,7 +69,7 @@ template <class Options> void add_common(CLI::App& app, Options& o) {
   app.add_option("--data", o.data, "folder with MNIST in IDX form (default: the digits that pleat ships)")
       ->check(not_empty());
   app.add_option("--json", o.json, "file for every figure of the report")->check(not_empty());
-  app.add_option("--seed", o.seed)->capture_default_str();
+  add_seed(app, o);
   app.add_option("--batch", o.batch, "samples per step of training, over all ranks")
       ->check(CLI::Range(1, 1000000))
       ->capture_default_str();

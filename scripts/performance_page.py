@@ -247,7 +247,9 @@ def ranks_table(ours):
             stem, kind, n = found.groups()
             rows.append([f"`{stem}`", f"{n} {kind.replace('_', ' ')}", time_text(ours[name].time),
                          f"{math.floor(counters['speedup'] * 100) / 100:.2f}×", f"{math.floor(counters['share'] * 100) / 100:.2f}"])
-    return table(["what", "ranks", "together", "over one rank", "of ranks that do not talk"], rows) if rows else []
+    return (["Quotients are of the least times of turns in one program (one rank, ranks that do not talk, ranks together), for the other turns were disturbed; "
+             "the time is the mean of all. So neither is what rows of one rank further down give, which were measured at another moment.", ""] +
+            table(["what", "ranks", "together, mean", "over one rank", "of ranks that do not talk"], rows)) if rows else []
 
 
 def deterministic_table(ours):
@@ -256,7 +258,8 @@ def deterministic_table(ours):
         if "/deterministic/" in name and name.replace("/deterministic/", "/") in ours:
             fast = ours[name.replace("/deterministic/", "/")]
             rows.append([f"`{name}`", time_text(fast.time), time_text(ours[name].time), f"{math.ceil(ours[name].time / fast.time * 100 - 1e-9) / 100:.2f}×"])
-    return table(["what", "fast mode", "deterministic", "costs"], rows) if rows else []
+    return (["Two rows of one run, measured one after the other: how far below 1 quotients lie says how restless the machine was.", ""] +
+            table(["what", "fast mode", "deterministic", "costs"], rows)) if rows else []
 
 
 def int8_table(ours):

@@ -200,7 +200,10 @@ class TrainShrinkRun(Check):
         refused(["0"], "--batch", 0, first="--batch")
         refused(["it is empty: name a path"], "--out", "", first="--out")
         refused(["Kokkos takes at most 512 threads, asked for 5000"], "--threads", 5000)
-        refused(["'nan' is not a number from"], "--learning-rate", "nan", first="--learning-rate")
+        for bad in ("nan", "-1"):
+            refused([f"'{bad}' is not a number above 0"], "--learning-rate", bad, first="--learning-rate")
+        for bad in ("-1", "x", "1.5"):
+            refused([f"'{bad}' is not a whole number from 0 to 18446744073709551615"], "--seed", bad, first="--seed")
         bad = self.folder / "bad.safetensors"
         for words, content in ((["the file has 0 bytes, expected 8"], b""), (["header", "but only"], model[:100]), (["the tensors end at byte", "but the file ends at"], model[:-3]), (["the tensors end at byte", "but the file ends at"], model + b"x"), (["the header's length at byte 0"], bytes(255 - b for b in model))):
             bad.write_bytes(content)

@@ -76,11 +76,13 @@ struct host_state {
 int main(int argc, char** argv) {
   MPI_Init(&argc, &argv);
   Kokkos::initialize(argc, argv);
-  int code = 0;
-  {
-    int rank = 0, ranks = 1;
-    MPI_Comm_rank(MPI_COMM_WORLD, &rank);
-    MPI_Comm_size(MPI_COMM_WORLD, &ranks);
+  int code = 0, rank = 0, ranks = 1;
+  MPI_Comm_rank(MPI_COMM_WORLD, &rank);
+  MPI_Comm_size(MPI_COMM_WORLD, &ranks);
+  if (argc > 1) {
+    if (rank == 0) std::fprintf(stderr, "guest: nobody takes the argument '%s'. Say guest\n", argv[1]);
+    code = 2;
+  } else {
     Kokkos::Tools::Experimental::set_allocate_data_callback(host_state::take);
     Kokkos::Tools::Experimental::set_deallocate_data_callback(host_state::give);
     constexpr int cells = 64;  // per rank

@@ -7,6 +7,8 @@
 #include <cstdio>
 #include <string_view>
 
+#include "../left_over.hpp"
+
 namespace pl = pleat;
 
 // [own_layer]
@@ -65,6 +67,8 @@ struct forgetful : scale_features<double> {
 int main(int argc, char** argv) {
   bool const mistake = argc > 1 && std::string_view(argv[1]) == "--mistake";
   return pl::run::launch(argc, argv, [&](pl::world& world) {
+    refuse_left_over(argc, argv, "own_layer", "own_layer [--mistake]",
+                     [&](std::string_view argument) { return argument == "--mistake"; });
     auto const proof = mistake ? pl::nn::check_gradients(forgetful("own", 5), {3, 5})
                                : pl::nn::check_gradients(scale_features<double>("own", 5), {3, 5});
     char line[120];

@@ -20,7 +20,7 @@ std::optional<int> parse(int argc, char** argv, options& o) {
       ->check(positive)
       ->capture_default_str();
   app.add_option("--steps", o.steps)->check(natural)->capture_default_str();
-  app.add_option("--seed", o.seed)->capture_default_str();
+  command_line::add_seed(app, o);
   app.add_option("--learning-rate", o.learning_rate)->check(command_line::positive())->capture_default_str();
   app.add_option("--warm-up", o.warm_up, "steps until the rate is reached; then half a cosine")
       ->check(natural)
@@ -140,7 +140,7 @@ std::optional<int> parse(int argc, char** argv, sample_options& o) {
   app.add_option("--top-k", o.top_k, "only the k likeliest characters; 0: all")
       ->check(CLI::Range(std::int64_t{0}, std::int64_t{1} << 20))
       ->capture_default_str();
-  app.add_option("--seed", o.seed, "another seed, another text")->capture_default_str();
+  command_line::add_seed(app, o, "another seed, another text");
   app.add_option("--prompt", o.prompt, "what the text begins with");
   app.add_option("--mesh", o.mesh,
                  "tensor=b,pipeline=c: where the model is while it writes; nothing said: every rank a stage");

@@ -105,8 +105,12 @@ template <class T> void train_in(options const& o, pl::world& world) {
 
   if (world.size() > 1) agree(o, world);
   if (o.timeout > 0 && world.size() > 1) world.comm.set_timeout(o.timeout);
+  pl::io::folder_claim claim;
   pl::comm::on_root(world.comm, [&] {  // not only when there is something to lose
-    if (!o.checkpoint.empty()) pl::io::demand_checkpoint_folder(o.checkpoint, o.resume);
+    if (!o.checkpoint.empty()) {
+      pl::io::demand_checkpoint_folder(o.checkpoint, o.resume);
+      claim = pl::io::folder_claim(o.checkpoint);
+    }
     for (auto const& file : {o.out, o.json, o.trace})
       if (!file.empty()) pl::io::demand_writable_file(file);
   });

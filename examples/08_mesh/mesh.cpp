@@ -12,19 +12,24 @@
 #include <cstdio>
 #include <cstring>
 #include <string>
+#include <string_view>
+
+#include "../left_over.hpp"
 
 namespace pl = pleat;
 namespace nn = pleat::nn;
 
 int main(int argc, char** argv) {
   return pl::run::launch(argc, argv, [&](pl::world& world) {
-    std::string text;
-    for (int i = 1; i < argc; ++i) {
-      if (std::strcmp(argv[i], "--help") == 0)
-        return world.say(
-            "mesh [--thread-ranks N] [--threads N] [data=a,tensor=b,pipeline=c[,order=pipeline.data.tensor]]");
-      if (std::strchr(argv[i], '=') && argv[i][0] != '-') text = argv[i];
-    }
+    std::string text,
+        usage = "mesh [--thread-ranks N] [--threads N] [data=a,tensor=b,pipeline=c[,order=pipeline.data.tensor]]";
+    for (int i = 1; i < argc; ++i)
+      if (std::strcmp(argv[i], "--help") == 0) return world.say(usage);
+    refuse_left_over(argc, argv, "mesh", usage, [&](std::string_view argument) {
+      bool const takes = text.empty() && argument[0] != '-' && argument.find('=') != argument.npos;
+      if (takes) text = argument;
+      return takes;
+    });
     // [mesh]
     auto const mesh = pl::plan::model_mesh(text, world.size());
     // An ordinary network, and words for where its weights live: fc1 by outputs, fc2 by inputs, the classes by outputs.

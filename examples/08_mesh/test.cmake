@@ -16,3 +16,4 @@ pleat_mesh_says(refused "has 6 ranks, there are 4.*The nearest that fits is" dat
 pleat_mesh_says(order "1 of 2 axes are named. Name each of data, tensor once" data=2,tensor=2,order=tensor)
 pleat_mesh_says(axis "a model has no axis 'expert'" data=2,expert=2)
 pleat_mesh_says(help "pipeline=c" --help)
+pleat_mesh_says(left_over "nobody takes the argument 'nonsense'. Say mesh .*pipeline=c" data=2 nonsense)

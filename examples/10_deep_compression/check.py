@@ -94,7 +94,7 @@ class DeepCompression(Check):
         refused(["--bits"], "--bits", 9)
         refused(["--sparsity"], "--sparsity", 1)
         for option in ("--sparsity", "--learning-rate", "--weight-decay"):
-            refused([option, "is not a number from"], option, "nan")
+            refused([option, "is not a number"], option, "nan")
         bad = self.folder / "bad.safetensors"
         for content in (b"", good[:100], good[:-3], good + b"x", bytes(255 - b for b in good)):
             bad.write_bytes(content)

@@ -18,6 +18,8 @@
 #include <string>
 #include <vector>
 
+#include "../command_line.hpp"
+
 namespace pl = pleat;
 namespace shrink = pleat::compress;  // zlib has a function `compress`
 
@@ -151,7 +153,7 @@ int main(int argc, char** argv) {
   options o;
   CLI::App app("Prunes one network in every way and prints what that costs.");
   app.add_option("--data", o.data, "folder with MNIST in IDX form (default: the digits that pleat ships)");
-  app.add_option("--seed", o.seed)->capture_default_str();
+  command_line::add_seed(app, o);
   app.add_option("--epochs", o.epochs, "of training before anything is pruned")
       ->check(CLI::Range(1, 1000))
       ->capture_default_str();

@@ -5,6 +5,7 @@
 //   quantization --data DIR --model lenet-5 --seed 1 --json figures.json
 #include <CLI/CLI.hpp>
 
+#include "../command_line.hpp"
 #include "options.hpp"
 
 int main(int argc, char** argv) {
@@ -12,7 +13,7 @@ int main(int argc, char** argv) {
   CLI::App app("Trains a network and quantizes it in every way.");
   app.add_option("--data", o.data, "folder with MNIST in IDX form (default: the digits that pleat ships)");
   app.add_option("--model", o.model)->check(CLI::IsMember({"lenet-300-100", "lenet-5"}))->capture_default_str();
-  app.add_option("--seed", o.seed)->capture_default_str();
+  command_line::add_seed(app, o);
   app.add_option("--epochs", o.epochs)->check(CLI::Range(1, 100000))->capture_default_str();
   app.add_option("--samples", o.samples, "that calibration looks at")
       ->check(CLI::Range(1, 1000000))

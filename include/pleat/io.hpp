@@ -12,9 +12,10 @@
 #include <pleat/io/checkpoint_manifest.hpp>  // IWYU pragma: export
 #include <pleat/io/checksum.hpp>             // IWYU pragma: export
 #include <pleat/io/dataset.hpp>              // IWYU pragma: export
-#include <pleat/io/file.hpp>                 // IWYU pragma: export
-#include <pleat/io/gzip.hpp>                 // IWYU pragma: export
-#include <pleat/io/idx.hpp>                  // IWYU pragma: export
-#include <pleat/io/safetensors.hpp>          // IWYU pragma: export
-#include <pleat/io/sampler.hpp>              // IWYU pragma: export
-#include <pleat/io/weights.hpp>              // IWYU pragma: export
+#include <pleat/io/file.hpp>
+#include <pleat/io/folder_claim.hpp>  // IWYU pragma: export
+#include <pleat/io/gzip.hpp>          // IWYU pragma: export
+#include <pleat/io/idx.hpp>           // IWYU pragma: export
+#include <pleat/io/safetensors.hpp>   // IWYU pragma: export
+#include <pleat/io/sampler.hpp>       // IWYU pragma: export
+#include <pleat/io/weights.hpp>       // IWYU pragma: export

@@ -122,4 +122,7 @@ inline void wrong(pass const& p, tensor x) { (void)nn::call(p, nn::branch(nn::re
 #elif defined(WRONG_15)
 // expect: a layer needs 'step<saved, tensor<T, Space>> forward
 inline void wrong(pass const& p, tensor x) { (void)nn::call(p, nn::repeat("it", 2, unfinished{}), x); }
+#elif defined(WRONG_16)
+// expect: nn::linear needs two extents
+inline auto wrong() { return nn::sequential(nn::relu<>(), nn::linear("fc1", 64)); }
 #endif

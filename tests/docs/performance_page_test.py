@@ -162,6 +162,9 @@ class Page(unittest.TestCase):
 
     def test_derived_tables(self):
         self.assertIn("| `train_step/mlp/batch:64/sgd` | 2 thread ranks | 520 µs | 1.92× | 0.96 |", self.text)
+        # means and least times are not mixed under one name
+        self.assertIn("Quotients are of the least times", self.text)
+        self.assertIn("| what | ranks | together, mean | over one rank |", self.text)
         self.assertIn("| 1.00 ms | 1.23 ms | 1.24× |", self.text)
         self.assertIn("| 300 µs | 900 µs | 3.00× |", self.text)
 

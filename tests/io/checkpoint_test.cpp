@@ -1,6 +1,7 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 #include <pleat/io/checkpoint.hpp>
+#include <pleat/io/folder_claim.hpp>
 
 #include <csignal>
 #include <fstream>
@@ -427,6 +428,40 @@ TEST_CASE("a full disk at every call that needs room: one sentence, nothing lost
         12);  // three files and a list: made, written, flushed; two folders flushed, one made, two names changed
 }
 #endif
+
+TEST_CASE("a folder is one job's until it ends, by kill -9 too", "[io][folder_claim]") {
+  scratch const dir;
+  int pipe[2];
+  REQUIRE(::pipe(pipe) == 0);
+  pid_t const child = ::fork();
+  REQUIRE(child >= 0);
+  if (child == 0) {
+    io::folder_claim const mine(dir.path());
+    (void)!::write(pipe[1], "x", 1);
+    for (;;) ::pause();
+  }
+  char said = 0;
+  REQUIRE(::read(pipe[0], &said, 1) == 1);
+  auto const refused = [&] {
+    CHECK_THROWS_WITH(io::folder_claim(dir.path()),
+                      ContainsSubstring(dir.path()) && ContainsSubstring("another job writes into this folder"));
+  };
+  refused();
+  ::kill(child, SIGKILL);
+  ::waitpid(child, nullptr, 0);
+  CHECK(::access((dir / "lock").c_str(), F_OK) == 0);  // left behind, and nobody's
+  {
+    io::folder_claim first(dir.path());
+    CHECK(first.without_lock().empty());
+    refused();
+    auto const moved = std::move(first);
+    refused();
+  }
+  CHECK(::access((dir / "lock").c_str(), F_OK) != 0);
+  io::folder_claim const again(dir.path());
+  CHECK(!io::folder_claim(dir / "nowhere").without_lock().empty());  // said by whoever made no folder
+  ::close(pipe[0]), ::close(pipe[1]);
+}
 
 TEST_CASE("kill -9 at random moments of saves in a loop leaves what was acknowledged", "[io][checkpoint]") {
   scratch const dir = scratch::in_memory();

@@ -316,6 +316,19 @@ TEST_CASE("settings that make no sense are refused") {
   CHECK_THROWS_WITH(state(c, t.memory, nn::adamw{.learning_rate = -1}), ContainsSubstring("learning rate"));
   CHECK_THROWS_WITH(state(c, t.memory, nn::adam{.beta1 = 1}), ContainsSubstring("beta1"));
   CHECK_THROWS_WITH(state(c, t.memory, nn::sgd{.nesterov = true}), ContainsSubstring("Nesterov"));
+  double const inf = std::numeric_limits<double>::infinity(), none = -std::numeric_limits<double>::quiet_NaN();
+  for (auto const& [bad, words] : {std::pair{2.0, "2"}, {1.0, "1"}, {-0.1, "-0.1"}, {inf, "inf"}, {none, "nan"}}) {
+    auto const found = ContainsSubstring(std::string(", found ") + words + ".");
+    CHECK_THROWS_WITH(state(c, t.memory, nn::sgd{.momentum = bad}),
+                      ContainsSubstring("the momentum must lie in [0, 1)") && found);
+    CHECK_THROWS_WITH(state(c, t.memory, nn::adamw{.beta2 = bad}),
+                      ContainsSubstring("beta2 must lie in [0, 1)") && found);
+    if (bad >= 0 && bad <= 2) continue;
+    CHECK_THROWS_WITH(state(c, t.memory, nn::adam{.epsilon = bad}), ContainsSubstring("epsilon") && found);
+    CHECK_THROWS_WITH(state(c, t.memory, nn::sgd{.learning_rate = bad}), ContainsSubstring("learning rate") && found);
+    CHECK_THROWS_WITH(state(c, t.memory, nn::sgd{.momentum = 0.9, .dampening = bad}),
+                      ContainsSubstring("the dampening must lie in [0, 1]") && found);
+  }
   CHECK_THROWS_WITH(state(c, t.memory, own_momentum{.learning_rate = -1}), ContainsSubstring("learning rate"));
   CHECK_THROWS_WITH(state(c, t.memory, own_momentum{.learning_rate = std::numeric_limits<double>::infinity()}),
                     ContainsSubstring("learning rate"));

@@ -462,7 +462,8 @@ TEST_CASE("an optimizer and a schedule of one's own train, are sharded and go on
         sentence([&] { (void)pl::run::fit(m, data.train, other); }),
         ContainsSubstring("the optimizer's buffers velocity, this run has speed. Let the optimizer keep the same"));
     forget(f.path(), "optimizer_buffers");  // an older one, which has no names
-    CHECK(pl::run::fit(m, data.train, other).remarks.empty());
+    CHECK(pl::run::fit(m, data.train, other).remarks ==
+          std::vector<std::string>{"learning_rate was 0.05 and is 0.01, weight_decay was 0.01 and is 0 from here on"});
     other = options;
     other.schedule = {};
     CHECK(pl::run::fit(m, data.train, other).remarks ==
@@ -606,6 +607,16 @@ TEST_CASE("evaluate counts every sample once, and its confusion matrix adds up")
             found.confusion != e.confusion || found.loss != e.loss)
           throw std::runtime_error("another confusion matrix, or loss");
     });
+  // Of nothing nobody knows an error: neither that nothing is wrong, nor that all is.
+  auto none = data.test;
+  none.size = 0, none.pixels = {}, none.values = {}, none.labels = {};
+  auto const unknown = pl::run::evaluate(m, none);
+  CHECK((unknown.samples == 0 && std::isnan(unknown.error()) && std::isnan(unknown.accuracy()) &&
+         std::isnan(unknown.loss)));
+  auto options = quiet(1);
+  options.validation = &none;
+  CHECK_THAT(sentence([&] { (void)pl::run::fit(m, data.train, options); }),
+             ContainsSubstring("the validation set has no samples"));
 }
 
 TEST_CASE("serve gives every request the answer that evaluate counts, on any number of ranks") {
@@ -879,6 +890,52 @@ TEST_CASE("where training did not go on from what was asked for, that is said wi
   CHECK(*third.resumed_at == *second.resumed_at);  // the first epoch's: the second's was the newest
 }
 
+TEST_CASE("what a run that goes on has otherwise than the one before is said") {
+  auto const data = test_digits();
+  folder const f;
+  auto alone = one_rank();
+  auto const trained = [&](bool deterministic, double rate, double clip) {
+    auto m = build(alone, deterministic);
+    auto options = quiet(1);
+    options.checkpoint = f.path(), options.resume = true, options.epochs = 1;
+    options.optimizer = pl::nn::adamw{.learning_rate = rate};
+    options.clip_norm = clip;
+    return pl::run::fit(m, data.train, options).remarks;
+  };
+  (void)trained(true, 0.003, 0);
+  CHECK(trained(true, 0.003, 0).empty());
+  auto const rate = trained(true, 0.1, 1.5);
+  REQUIRE(rate.size() == 1);
+  CHECK(rate[0] == "clip_norm was 0 and is 1.5, learning_rate was 0.003 and is 0.1 from here on");
+  auto const fast = trained(false, 0.003, 0);
+  REQUIRE(fast.size() == 1);
+  CHECK_THAT(fast[0], ContainsSubstring("saved by a deterministic training, and this one is not"));
+}
+
+TEST_CASE("a folder that another job writes into is refused on every rank, and free when that one has ended") {
+  auto const data = test_digits();
+  folder const f;
+  auto const train = [&](bool resume) {
+    return sentence([&] {
+      on_ranks(2, [&](pl::world& w) {
+        auto m = build(w);
+        auto options = quiet(1);
+        options.checkpoint = f.path(), options.resume = resume;
+        (void)pl::run::fit(m, data.train, options);
+      });
+    });
+  };
+  {
+    pl::io::folder_claim const other(f.path());
+    for (bool const resume : {false, true})
+      CHECK_THAT(train(resume), ContainsSubstring("another job writes into this folder. Wait until it has ended"));
+    CHECK(!pl::io::has_checkpoint(f.path()));
+  }
+  CHECK(train(true).empty());
+  CHECK(pl::io::has_checkpoint(f.path()));
+  CHECK(!std::filesystem::exists(f / "lock"));
+}
+
 TEST_CASE("a second fit begins with an optimizer that remembers nothing of the first") {
   auto const data = test_digits();
   auto alone = one_rank();
@@ -1022,7 +1079,7 @@ TEST_CASE("a loss that is not finite names step, rank and layer, on every rank")
         (void)pl::run::fit(m, data.train, quiet(1));
       });
     });
-    CHECK(said.find("the loss of step 0 is") != std::string::npos);
+    CHECK(said.find("the loss of step 0 is nan: ") != std::string::npos);  // on no platform "-nan"
     CHECK(said.find("on rank " + std::to_string(ranks - 1)) != std::string::npos);
     CHECK(said.find("layer 'fc2'") != std::string::npos);
   }

@@ -10,7 +10,7 @@
 /// - `DIR/step-1200.tmp/`: being written, or left behind by a process that was killed
 ///
 /// One job writes into a folder at a time: one process (save_checkpoint), or many together (io/checkpoint_job.hpp), and
-/// the bytes do not tell which. Any number may read.
+/// the bytes do not tell which; io/folder_claim.hpp keeps others out. Any number may read.
 #pragma once
 
 #include <algorithm>

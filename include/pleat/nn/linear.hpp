@@ -7,6 +7,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <type_traits>
 #include <utility>
 
 #include <pleat/codec/dense.hpp>
@@ -54,6 +55,13 @@ template <class Forms = codec::forms<codec::dense<float>>, class Space = Kokkos:
                   "extents must be positive, found in = " + std::to_string(in) + ", out = " + std::to_string(out),
                   "Give the elements of a sample before and after it, 1 or more each"};
     weight_.tied_to = std::move(options.tied_to);
+  }
+
+  /// With one extent: says in words what is missing (law 1).
+  template <class Missing = void> linear(std::string, index_t) {
+    static_assert(!std::is_void_v<Missing>,
+                  "pleat: nn::linear needs two extents, the elements of a sample before and after it: "
+                  "'linear(\"fc1\", 64, 48)'");
   }
 
   /// The same layer with its weight in another set of forms.

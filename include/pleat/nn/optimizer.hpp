@@ -17,6 +17,7 @@
 #include <vector>
 
 #include <pleat/base/config.hpp>
+#include <pleat/base/number_text.hpp>
 #include <pleat/compute/optimizer.hpp>
 #include <pleat/compute/statistics.hpp>
 #include <pleat/nn/arena.hpp>
@@ -30,13 +31,15 @@ namespace detail {
 inline constexpr std::string_view momentum_buffer[] = {"momentum"}, adam_buffers[] = {"first_moment", "second_moment"};
 
 PLEAT_ONCE inline void demand_setting(bool good, char const* what, double found, char const* remedy) {
-  if (!good) throw error{"nn::optimizer_state", std::string(what) + ", found " + std::to_string(found), remedy};
+  if (!good)
+    throw error{"nn::optimizer_state", std::string(what) + ", found " + pleat::detail::number_text(found), remedy};
 }
 /// What adam and adamw share.
 template <class Adam> void check_adam(Adam const& o) {
   demand_setting(o.beta1 >= 0 && o.beta1 < 1, "beta1 must lie in [0, 1)", o.beta1, "Leave it at 0.9");
   demand_setting(o.beta2 >= 0 && o.beta2 < 1, "beta2 must lie in [0, 1)", o.beta2, "Leave it at 0.999");
-  demand_setting(o.epsilon >= 0, "epsilon must not be negative", o.epsilon, "Leave it at 1e-8");
+  demand_setting(o.epsilon >= 0 && std::isfinite(o.epsilon), "epsilon must be a number of at least 0", o.epsilon,
+                 "Leave it at 1e-8");
 }
 template <class Adam, class W, class Space>
 void update_adam(Adam const& o, bool decoupled, update_piece<W, Space> const& p) {
@@ -58,18 +61,20 @@ void update_adam(Adam const& o, bool decoupled, update_piece<W, Space> const& p)
 /// Stochastic gradient descent; compute/optimizer.hpp has the formula.
 struct sgd final {              // final: one derived from it would be cut to it where a nn::optimizer is asked for
   double learning_rate = 0.01;  ///< what the schedule's factor multiplies
-  double momentum = 0;          ///< share of the last move; 0: no buffer
+  double momentum = 0;          ///< share of the last move, in [0, 1); 0: no buffer
   bool nesterov = false;        ///< look ahead by the momentum
   double weight_decay = 0;      ///< of parameters whose group says nothing else
-  double dampening = 0;         ///< share of the gradient that the momentum leaves out
+  double dampening = 0;         ///< share of the gradient that the momentum leaves out, in [0, 1]
 
   static constexpr std::string_view name = "sgd";  ///< what checkpoints remember
   [[nodiscard]] std::span<std::string_view const> buffers() const noexcept {
     return {detail::momentum_buffer, momentum != 0 ? std::size_t{1} : std::size_t{0}};
   }
   PLEAT_LAZY void check() const {
-    detail::demand_setting(momentum >= 0, "the momentum must not be negative", momentum,
-                           "Set it to 0 or more: 0.9 is usual");
+    detail::demand_setting(momentum >= 0 && momentum < 1, "the momentum must lie in [0, 1)", momentum,
+                           "Set it below 1, of which moves would grow without end: 0.9 is usual");
+    detail::demand_setting(dampening >= 0 && dampening <= 1, "the dampening must lie in [0, 1]", dampening,
+                           "Leave it at 0");
     detail::demand_setting(!nesterov || (momentum > 0 && dampening == 0),
                            "Nesterov's rule needs a momentum and no dampening; the momentum", momentum,
                            "Set momentum to 0.9 and dampening to 0, or leave nesterov off");
@@ -285,7 +290,8 @@ template <class T, class Space> class optimizer_state {
     for (auto const& g : groups_) {
       auto const demand = [&](bool good, char const* what, double found) {
         if (!good)
-          throw error{"nn::optimizer_state", "group '" + g.pattern + "': " + what + ", found " + std::to_string(found),
+          throw error{"nn::optimizer_state",
+                      "group '" + g.pattern + "': " + what + ", found " + pleat::detail::number_text(found),
                       "Use frozen = true for parameters that shall stay where they are"};
       };
       demand(g.learning_rate_scale >= 0 && std::isfinite(g.learning_rate_scale),

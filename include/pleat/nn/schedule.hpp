@@ -10,7 +10,6 @@
 #pragma once
 
 #include <algorithm>
-#include <charconv>
 #include <cmath>
 #include <concepts>
 #include <memory>
@@ -21,17 +20,13 @@
 
 #include <pleat/base/config.hpp>
 #include <pleat/base/error.hpp>
+#include <pleat/base/number_text.hpp>
 #include <pleat/tensor/extents.hpp>
 
 namespace pleat::nn {
 
 namespace detail {
 
-/// A setting in few digits: "0.1".
-PLEAT_ONCE [[nodiscard]] inline std::string setting_text(double x) {
-  char text[32];
-  return {text, std::to_chars(text, text + sizeof text, x).ptr};
-}
 PLEAT_ONCE inline void check_warm_up(char const* call, index_t warm_up, index_t steps) {
   if (warm_up < 0)
     throw error{call, "the warm-up takes " + std::to_string(warm_up) + " steps, expected at least 0",
@@ -71,11 +66,12 @@ struct step_decay {
       throw error{"nn::step_decay", "every is " + std::to_string(every) + ", expected at least 1 step",
                   "Say after how many steps the rate is multiplied by gamma, or take nn::constant"};
     if (!(gamma >= 0 && std::isfinite(gamma)))
-      throw error{"nn::step_decay", "gamma is " + detail::setting_text(gamma) + ", expected a number of at least 0",
+      throw error{"nn::step_decay",
+                  "gamma is " + pleat::detail::number_text(gamma) + ", expected a number of at least 0",
                   "Say .gamma = 0.1: a tenth of the rate after every so many steps"};
   }
   PLEAT_ONCE [[nodiscard]] inline std::string settings(index_t) const {
-    return "every " + std::to_string(every) + ", gamma " + detail::setting_text(gamma);
+    return "every " + std::to_string(every) + ", gamma " + pleat::detail::number_text(gamma);
   }
 };
 
@@ -108,13 +104,14 @@ struct cosine {
   PLEAT_ONCE inline void check(index_t total) const {
     detail::check_warm_up("nn::cosine", warm_up_steps, total);
     if (!(minimum >= 0 && std::isfinite(minimum)))
-      throw error{"nn::cosine", "minimum is " + detail::setting_text(minimum) + ", expected a number of at least 0",
+      throw error{"nn::cosine",
+                  "minimum is " + pleat::detail::number_text(minimum) + ", expected a number of at least 0",
                   "Say .minimum = 0.1: the last step has a tenth of the rate"};
   }
   /// The half wave is as long as the training.
   PLEAT_ONCE [[nodiscard]] inline std::string settings(index_t total) const {
-    return "warm_up_steps " + std::to_string(warm_up_steps) + ", minimum " + detail::setting_text(minimum) + ", over " +
-           std::to_string(total) + " steps";
+    return "warm_up_steps " + std::to_string(warm_up_steps) + ", minimum " + pleat::detail::number_text(minimum) +
+           ", over " + std::to_string(total) + " steps";
   }
 };
 

@@ -17,6 +17,7 @@
 
 #include <pleat/base/config.hpp>
 #include <pleat/base/error.hpp>
+#include <pleat/base/number_text.hpp>
 #include <pleat/comm/communicator.hpp>
 #include <pleat/compute/reduce.hpp>
 #include <pleat/nn/arena.hpp>
@@ -46,7 +47,7 @@ class loss_scale {
   PLEAT_ONCE inline explicit loss_scale(loss_scale_options o) : o_(o), value_(o.initial) {
     auto const demand = [](bool good, char const* what, double found) {
       if (!good)
-        throw error{"parallel::loss_scale", std::string(what) + ", found " + std::to_string(found),
+        throw error{"parallel::loss_scale", std::string(what) + ", found " + pleat::detail::number_text(found),
                     "Leave it out for its default"};
     };
     demand(o.smallest > 0, "the smallest scale must be positive", o.smallest);

@@ -131,6 +131,13 @@ template <class Net>
 [[nodiscard]] model<Net> build(Net net, plan::plan const& p, world& w, build_options options = {}) {
   return model<Net>(std::move(net), p, w, std::move(options));
 }
+/// Without a plan: says in words what is missing (law 1).
+template <class Net> model<Net> build(Net net, world& w, build_options options = {}) {
+  static_assert(sizeof net == 0,
+                "pleat: parallel::build needs a plan between the network and the world: '{.global_batch = 64}', or "
+                "'plan::search(net, world, {.global_batch = 64})'");
+  return build(std::move(net), plan::plan{}, w, std::move(options));
+}
 /// The same on an execution-space instance of the caller's, with its threads or its stream, whatever world.threads says:
 /// for a guest in a program that computes there already. Ranks that are threads of one process need one each.
 /// (measure_units measures with world.threads.)

@@ -10,6 +10,7 @@
 
 #include <pleat/base/config.hpp>
 #include <pleat/base/error.hpp>
+#include <pleat/base/number_text.hpp>
 #include <pleat/comm/attempt.hpp>
 #include <pleat/comm/communicator.hpp>
 #include <pleat/nn/pass.hpp>
@@ -45,7 +46,8 @@ template <class Model, class Source>
 [[noreturn]] void explain_nonfinite(Model& m, Source& source, std::string const& call, std::string const& remedy) {
   if constexpr (requires { source.why_not_finite(); })
     comm::all_or_none(m.all_ranks(), [&] { source.why_not_finite(); });
-  std::string const said = "the loss of step " + std::to_string(m.steps()) + " is " + std::to_string(m.loss());
+  std::string const said =
+      "the loss of step " + std::to_string(m.steps()) + " is " + pleat::detail::number_text(m.loss());
   try {
     m.find_nonfinite(source);
   } catch (error const& e) {

@@ -134,6 +134,8 @@ template <class T, class Space>
       point.remark += (point.remark.empty() ? "" : "; ") + words;
     if (auto const words = detail::words_of_kept_forms(m, c); !words.empty())
       point.remark += (point.remark.empty() ? "" : "; ") + words;
+    if (auto const words = detail::words_of_determinism(m, c); !words.empty())
+      point.remark += (point.remark.empty() ? "" : "; ") + words;
     if (without_steps > 0)
       point.remark += (point.remark.empty() ? "" : "; ") +
                       ("learned steps are not in this checkpoint: those of " + std::to_string(without_steps) +

@@ -144,6 +144,14 @@ template <class T, class Space>
   });
 }
 
+/// What is said where a deterministic training goes on as one that is not; else empty.
+template <class T, class Space>
+[[nodiscard]] std::string words_of_determinism(parallel::any_model<T, Space> const& m, opened_checkpoint const& c) {
+  auto const saved = plan::plan::parse(c.value("plan"), false);
+  if (!saved.deterministic || m.plan().deterministic) return {};
+  return "it was saved by a deterministic training, and this one is not: from here on its bits depend on the ranks";
+}
+
 /// Gradients of which something that was kept does not stay what it was.
 struct gradient_changes {
   index_t added = 0;  ///< what was not sent goes out with the next step's: here nothing is kept of them

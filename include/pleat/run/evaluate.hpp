@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <numeric>
 #include <span>
 #include <string>
@@ -135,7 +136,7 @@ PLEAT_ONCE [[nodiscard]] inline evaluation of_squares(io::dataset const& data, s
 /// Judges the answers to every sample of `data`, each on one rank, in batches of `batch`: against its class (the answer
 /// is the class of the largest output, the first one if several are largest) or against its targets. Collective; the
 /// same result on every rank, and on any number of data ranks and stages. Sharded parameters (state_stage = 3) are gathered layer by layer for every batch; larger
-/// batches gather less often.
+/// batches gather less often. Of a set without samples error and loss are NaN.
 /// \throws error on every rank alike, also what a layer of one rank has to say (where parts lie along a tensor axis: on
 /// that rank; so is what breaks off a walk of state stage 3: no memory for its input, parameters that did not come)
 template <class T, class Space>
@@ -189,7 +190,8 @@ template <class T, class Space>
   evaluation e{.samples = data.size, .judged = data.size * data.positions()};
   e.errors = e.judged;
   for (std::size_t c = 0; c < (confuse ? classes : 1); ++c) e.errors -= counts[c * (classes + 1)];
-  e.loss = std::accumulate(losses.begin(), losses.end(), 0.0) / static_cast<double>(std::max<index_t>(1, e.judged));
+  e.loss = e.judged > 0 ? std::accumulate(losses.begin(), losses.end(), 0.0) / static_cast<double>(e.judged)
+                        : std::numeric_limits<double>::quiet_NaN();
   if (confuse) e.confusion = std::move(counts);
   return e;
 }

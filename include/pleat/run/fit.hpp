@@ -11,7 +11,6 @@
 #include <cmath>
 #include <concepts>
 #include <cstdio>
-#include <functional>
 #include <map>
 #include <optional>
 #include <span>
@@ -24,7 +23,8 @@
 #include <pleat/base/error.hpp>
 #include <pleat/comm/agree.hpp>
 #include <pleat/comm/attempt.hpp>
-#include <pleat/io/file.hpp>
+#include <pleat/io/checkpoint.hpp>
+#include <pleat/io/folder_claim.hpp>
 #include <pleat/io/sampler.hpp>
 #include <pleat/nn/any_weight.hpp>
 #include <pleat/nn/clip.hpp>
@@ -34,47 +34,11 @@
 #include <pleat/run/batch.hpp>
 #include <pleat/run/checkpoint.hpp>
 #include <pleat/run/evaluate.hpp>
+#include <pleat/run/fit_options.hpp>
 #include <pleat/run/progress.hpp>
 #include <pleat/run/reports.hpp>
 
 namespace pleat::run {
-
-/// What fit tells a listener; on every rank.
-struct event {
-  enum class kind { step, epoch, checkpoint } what = kind::step;  ///< what has just come to its end
-  index_t epoch = 0;                                              ///< epochs begun, from 1
-  index_t step = 0;                                               ///< steps done
-  double loss = 0;                                                ///< of the step, or the mean over the epoch's samples
-  double learning_rate_factor = 1;                                ///< what the schedule said
-  std::optional<double> validation_error;  ///< at the end of an epoch, if there is a validation set
-  /// false: a gradient of half overflowed on some rank, so no rank has moved its parameters
-  bool moved = true;
-};
-
-/// What fit does, and what it says meanwhile.
-struct fit_options {
-  index_t epochs = 1;                                              ///< over all samples, those before a checkpoint too
-  nn::optimizer optimizer = nn::adamw{};                           ///< one of pleat's, or one's own
-  nn::schedule schedule{};                                         ///< factor on the learning rate over all steps
-  std::vector<nn::parameter_group> groups = nn::default_groups();  ///< settings for parameters by name
-  double clip_norm = 0;                     ///< largest global norm of what moves parameters; 0: no clipping
-  io::dataset const* validation = nullptr;  ///< judged after every epoch
-  /// end with the parameters of the epoch that `validation` judged best; checkpoints take them along
-  bool keep_best = false;
-  /// folder; empty: none. One that holds checkpoints is gone on from (`resume`) or refused
-  std::string checkpoint{};
-  /// steps between checkpoints; 0: one per epoch. The last step has one in any case
-  index_t checkpoint_steps = 0;
-  bool checkpoint_asynchronous = false;  ///< write them while training goes on; the last one is waited for
-  bool resume = false;                   ///< go on from the newest checkpoint of the folder, if there is one
-  /// compare the parameters of all ranks every so many steps; 0: never
-  index_t check_replicas_steps = 0;
-  /// the sums of all ranks' gradients (times model.loss_factor()) are there, nothing has moved yet: may change them,
-  /// alike on every rank
-  std::function<void()> before_step{};
-  std::function<void(event const&)> on_event{};  ///< hears of every step, epoch and checkpoint, on every rank
-  bool progress = true;                          ///< rank 0 shows a progress line on standard error
-};
 
 namespace detail {
 
@@ -154,29 +118,6 @@ template <class Tensor> class fit_source {
   void (*why_not_finite_)(void*) = nullptr;
 };
 
-/// \throws error for options without sense
-PLEAT_ONCE inline void demand_sense(fit_options const& o, index_t samples) {
-  if (samples < 1)
-    throw error{"run::fit", "there are no samples to train on", "Hand over a data set with at least one"};
-  if (o.epochs < 0)
-    throw error{"run::fit", "epochs must not be negative, found " + std::to_string(o.epochs),
-                "Say how often every sample is to be used"};
-  if (!(o.clip_norm >= 0))
-    throw error{"run::fit",
-                "clip_norm must be a positive number, or 0 for no clipping, found " + std::to_string(o.clip_norm),
-                "Use clip_norm = 0, or the largest norm that a step may have"};
-  if (o.keep_best && !o.validation)
-    throw error{"run::fit", "keep_best asks for the epoch that judged best, and there is no validation set to judge by",
-                "Give it as fit_options::validation, or leave out keep_best"};
-  if (o.checkpoint.empty() && (o.resume || o.checkpoint_steps > 0 || o.checkpoint_asynchronous))
-    throw error{"run::fit",
-                std::string(o.resume                 ? "resume"
-                            : o.checkpoint_steps > 0 ? "checkpoint_steps"
-                                                     : "checkpoint_asynchronous") +
-                    " is asked for, and there is no folder of checkpoints",
-                "Give it as fit_options::checkpoint"};
-}
-
 /// The losses of an epoch's samples so far. A checkpoint inside an epoch takes them along.
 struct epoch_sum {
   double loss = 0;
@@ -212,37 +153,6 @@ template <class T, class Space> [[nodiscard]] std::string words_of_held(parallel
   if (more < 0) return first;
   return first + (more > 0 ? ", and " + std::to_string(more) + " more like it" : "") +
          ": what is stored so is not trained, and stays as it is";
-}
-
-/// What steps do with gradients, as lines: by what, and how fast at the beginning, in the middle and at the end.
-PLEAT_ONCE [[nodiscard]] inline std::string words_of_steps(fit_options const& o, index_t total) {
-  std::string text = std::visit(
-      [](auto const& by) {
-        return "the optimizer " + std::string(by.name) + ", rate " + as_text(by.learning_rate) + ", decay " +
-               as_text(by.weight_decay);
-      },
-      o.optimizer);
-  text += "\nthe schedule " + o.schedule.name();
-  if (auto const settings = o.schedule.settings(total); !settings.empty()) text += ", " + settings;
-  text += ", factors";
-  if (total > 0) o.schedule.check(total);
-  for (index_t const step : {index_t{0}, total / 2, total - 1})
-    if (total > 0) text += " " + as_text(nn::factor(o.schedule, step, total));
-  for (auto const& g : o.groups)
-    text += "\nthe group " + g.pattern + ", rate times " + as_text(g.learning_rate_scale) +
-            (g.weight_decay ? ", decay " + as_text(*g.weight_decay) : "") + (g.frozen ? ", frozen" : "");
-  return text;
-}
-
-/// What ranks do together besides, and when, as lines: one that saves alone would wait for the others.
-PLEAT_ONCE [[nodiscard]] inline std::string words_of_loop(fit_options const& o, index_t samples) {
-  auto const if_any = [](bool any, std::string const& what) { return "\n" + std::string(any ? "" : "no ") + what; };
-  return std::to_string(o.epochs) + " epochs of " + std::to_string(samples) + " samples" + "\nclip_norm " +
-         as_text(o.clip_norm) + if_any(o.validation, "validation") +
-         (o.validation ? " of " + std::to_string(o.validation->size) : "") + if_any(o.keep_best, "keep_best") +
-         if_any(!o.checkpoint.empty(), "checkpoint") + ", after steps " + std::to_string(o.checkpoint_steps) +
-         if_any(o.checkpoint_asynchronous, "checkpoint_asynchronous") + if_any(o.resume, "resume") +
-         "\ncheck_replicas_steps " + std::to_string(o.check_replicas_steps) + "\n";
 }
 
 /// The loop of fit_from.
@@ -285,8 +195,16 @@ template <class T, class Space>
 
   index_t step = 0;
   epoch_sum losses;
+  io::folder_claim claim;
   if (!options.checkpoint.empty()) {  // not only when the first epoch is over
-    comm::on_root(m.all_ranks(), [&] { io::demand_checkpoint_folder(options.checkpoint, options.resume); });
+    comm::on_root(m.all_ranks(), [&] {
+      io::demand_checkpoint_folder(options.checkpoint, options.resume);
+      claim = io::folder_claim(options.checkpoint);
+    });
+    std::string why = claim.without_lock();
+    comm::share_text(m.all_ranks(), why);
+    if (!why.empty())
+      remark("'" + options.checkpoint + "' cannot be locked (" + why + "): see to it that no other job writes there");
     (void)encoded_weights(m);  // throws where a checkpoint could not take them
   }
   if (!options.checkpoint.empty() && options.resume) {
@@ -297,14 +215,7 @@ template <class T, class Space>
       if (per_epoch > 0 && step % per_epoch != 0)
         losses = epoch_sum::of(at->more, sampler.batch(step % per_epoch).begin);
       if (!at->remark.empty()) remark(at->remark);
-      if (auto const by = at->more.find("fit.schedule"); by != at->more.end() && by->second != options.schedule.name())
-        remark("the schedule was '" + by->second + "', and is '" + options.schedule.name() + "' from here on");
-      else if (auto const was = at->more.find("fit.schedule_settings");
-               was != at->more.end() && was->second != options.schedule.settings(total))
-        remark("the schedule '" + options.schedule.name() + "' had " + was->second + ", and " +
-               (options.schedule.settings(total).empty() ? "says nothing of its settings"
-                                                         : "has " + options.schedule.settings(total)) +
-               " from here on");
+      for (auto const& sentence : words_of_changes(options, total, at->more)) remark(sentence);
       line.line("resumed at step " + std::to_string(step) + " from '" + options.checkpoint + "'");
     } else {
       remark("no checkpoint in '" + options.checkpoint + "': training begins at step 0");
@@ -320,8 +231,7 @@ template <class T, class Space>
   };
   auto const save_now = [&](index_t done) {
     auto more = losses.words();
-    more["fit.schedule"] = options.schedule.name();
-    if (auto words = options.schedule.settings(total); !words.empty()) more["fit.schedule_settings"] = std::move(words);
+    more.merge(words_to_keep(options, total));
     writer.save(m, optimizer, done, {.more = std::move(more), .data = data}, &best);
     if (options.on_event) options.on_event({event::kind::checkpoint, done / per_epoch, done, 0, 1, {}});
   };
@@ -443,6 +353,19 @@ fit_report fit_from(parallel::model<Net>& m, index_t size, Source& source, fit_o
 template <class Net> fit_report fit(parallel::model<Net>& m, io::dataset const& data, fit_options options = {}) {
   nn::demand_every_weight_trainable(m.net());
   return detail::train(m.teachable(), data, std::move(options));
+}
+/// With a loss: says in words where it belongs (law 1).
+template <class Net, class Loss>
+fit_report fit(parallel::model<Net>&, io::dataset const&, fit_options const&, Loss const& loss) {
+  static_assert(sizeof loss == 0,
+                "pleat: run::fit takes no loss: it trains on the data set's labels (mean cross entropy) or targets "
+                "(mean square). A loss of your own is the 'loss' of a source, which run::fit_from takes");
+  return {};
+}
+template <class Net, class Loss>
+  requires(!std::convertible_to<Loss, fit_options>)
+fit_report fit(parallel::model<Net>& m, io::dataset const& data, Loss const& loss, fit_options const& options = {}) {
+  return fit(m, data, options, loss);
 }
 
 }  // namespace pleat::run

@@ -17,6 +17,7 @@
 #include <string>
 #include <string_view>
 #include <thread>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -242,6 +243,9 @@ template <class Processes> int farewell(comm::communicator& all, std::string con
 /// \returns the exit status for main
 template <class Processes = processes, class F>
 [[nodiscard]] int launch(int argc, char** argv, F&& fn, launch_options options = {}) {
+  static_assert(std::is_invocable_v<F&, world&>,
+                "pleat: run::launch calls your function once per rank, with that rank's world: write "
+                "'[&](pleat::world& world) { … }'");
   try {
     typename Processes::guard started(argc, argv);
     auto all = Processes::everybody();

@@ -6,6 +6,7 @@
 
 #include <cmath>
 #include <cstdint>
+#include <limits>
 #include <optional>
 #include <string>
 #include <vector>
@@ -41,10 +42,11 @@ struct evaluation {
   double mean_square = 0;     ///< where samples have targets: of (output − target) over samples and outputs
   double target_squares = 0;  ///< the same of the targets themselves
   /// Share of wrong classes, in [0, 1]; where samples have targets, the relative error ‖output − target‖ / ‖target‖ (of
-  /// targets that are all zero: the root of the mean square).
+  /// targets that are all zero: the root of the mean square). NaN where nothing was judged: nobody knows.
   PLEAT_LAZY [[nodiscard]] double error() const noexcept {
     if (!(mean_square <= 0)) return std::sqrt(target_squares > 0 ? mean_square / target_squares : mean_square);
-    return judged ? static_cast<double>(errors) / static_cast<double>(judged) : 0;
+    if (judged == 0) return std::numeric_limits<double>::quiet_NaN();
+    return static_cast<double>(errors) / static_cast<double>(judged);
   }
   /// Share of right classes.
   PLEAT_LAZY [[nodiscard]] double accuracy() const noexcept { return 1 - error(); }
