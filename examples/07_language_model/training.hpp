@@ -13,7 +13,9 @@
 
 #include <pleat/comm/agree.hpp>
 #include <pleat/comm/attempt.hpp>
+#include <pleat/io/checkpoint.hpp>
 #include <pleat/io/file.hpp>
+#include <pleat/io/folder_claim.hpp>
 #include <pleat/io/sampler.hpp>
 #include <pleat/nn/schedule.hpp>
 #include <pleat/parallel/agreement.hpp>
