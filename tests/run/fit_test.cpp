@@ -69,9 +69,9 @@ model build_at(index_t stage, pl::world& w, bool deterministic = true) {
   p.state_stage = stage;
   return pl::parallel::build(net(), p, w, {.seed = 4});
 }
-/// NaN for the first number of a parameter that is whole on this rank.
+/// NaN for the first number of a parameter that is whole on this rank; its sign must be heard nowhere.
 template <class Net> void spoil(pl::parallel::model<Net>& m, char const* parameter) {
-  float const nan = std::numeric_limits<float>::quiet_NaN();
+  float const nan = -std::numeric_limits<float>::quiet_NaN();
   auto const& e = m.arena().entries()[static_cast<std::size_t>(m.arena().find(parameter))];
   pl::copy_from_host(m.context(), &nan, pl::tensor<float>::wrap(m.arena().values() + e.begin, {1}));
 }
