@@ -54,15 +54,43 @@ TEST_CASE("exp, log, tanh, sigmoid, erf and the normal distribution in float kee
   double const m = worst(
       1e-30f, 5.f, [](float x) { return math::normal_cdf(x); },
       [](double x) { return 0.5 * std::erfc(-x / std::sqrt(2.0)); }, true);
-  CAPTURE(e, l, t, s, r, n, m);
+  auto const gelu = [](float x) { return math::gelu(x); };
+  auto const exact_gelu = [](double x) { return 0.5 * x * std::erfc(-x / std::sqrt(2.0)); };
+  double const g = worst(1e-30f, 12.f, gelu, exact_gelu, false), h = worst(1e-30f, 5.f, gelu, exact_gelu, true);
+  CAPTURE(e, l, t, s, r, n, m, g, h);
   CHECK(e <= 1);
   CHECK(l <= 1);
   CHECK(t <= 1.25);
   CHECK(s <= 2.5);
   CHECK(r <= 1);
-  CHECK(n <= 1.25);
-  // below zero the rounding of |x|/sqrt 2 (half a unit) is magnified by the condition number x·φ/Φ ≈ x²: 25 at 5
-  CHECK(m <= 30);
+  CHECK(n <= 1.5);
+  // below zero the rounding of x² (2^-24 of it) is magnified by the exponent x²/2: 12 units at -5; and the fit is
+  // allowed an error of 3e-8·(1 + x²): 13
+  CHECK(m <= 25);
+  CHECK(g <= 2);
+  CHECK(h <= 25);
+}
+
+TEST_CASE("GELU's tail fades to zero, and its slope with it", "[compute][math]") {
+  // What the scaling makes of numbers below 2^-126 is at most that far off, times |x|; what is above has 175 units of
+  // 2^-24 (x²/2 by the rounding of x², and 3e-8·(1 + x²) by the fit: at 13, 85 and 86).
+  double most = 0;
+  float before = 0;
+  bool falls = true;
+  for (float x = -20; x < -5; x += 0x1p-10f) {
+    float slope;
+    float const y = math::gelu(x, slope), cdf = math::normal_cdf(x);
+    double const exact = 0.5 * std::erfc(-x / std::sqrt(2.0));
+    most = std::max(most, (std::abs(cdf - exact) - 0x1p-126) / (exact + 0x1p-149) / 0x1p-24);
+    most = std::max(most, (std::abs(y - x * exact) - 14 * 0x1p-126) / (-x * exact + 0x1p-149) / 0x1p-24);
+    falls = falls && y <= before && slope <= 0 && (x > -14 || slope == 0);
+    before = y;
+    if (math::bits(y) != math::bits(math::gelu(x))) falls = false;
+  }
+  CAPTURE(most);
+  CHECK(most <= 175);
+  CHECK(falls);
+  CHECK(before < -1e-6f);
 }
 
 TEST_CASE("the edges of the number line are what the C library says", "[compute][math]") {
@@ -89,6 +117,15 @@ TEST_CASE("the edges of the number line are what the C library says", "[compute]
   CHECK(math::normal_cdf(inf) == 1.0f);
   CHECK(math::normal_cdf(-inf) == 0.0f);
   CHECK(math::normal_cdf(0.0f) == 0.5f);
+  float slope;
+  CHECK(math::gelu(inf) == inf);
+  CHECK(math::gelu(-inf) == 0.0f);
+  CHECK(math::gelu(-1e30f, slope) == 0.0f);
+  CHECK(slope == 0.0f);
+  CHECK(math::gelu(1e30f, slope) == 1e30f);
+  CHECK(slope == 1.0f);
+  CHECK(std::signbit(math::gelu(-0.0f, slope)));
+  CHECK(slope == 0.5f);
   for (float const x : {nan, -nan}) {
     CHECK(std::isnan(math::exp(x)));
     CHECK(std::isnan(math::log(x)));
@@ -96,6 +133,8 @@ TEST_CASE("the edges of the number line are what the C library says", "[compute]
     CHECK(std::isnan(math::sigmoid(x)));
     CHECK(std::isnan(math::erf(x)));
     CHECK(std::isnan(math::normal_cdf(x)));
+    CHECK(std::isnan(math::gelu(x, slope)));
+    CHECK(std::isnan(slope));
   }
   CHECK(math::is_finite(3.0f));
   CHECK_FALSE(math::is_finite(inf));

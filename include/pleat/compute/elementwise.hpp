@@ -103,16 +103,8 @@ struct sigmoid_slope {  // from y
   template <class T> PLEAT_INLINE T operator()(T y) const { return fma(-y, y, y); }
 };
 struct gelu_value {
-  template <class T> PLEAT_INLINE T operator()(T x) const { return x * math::normal_cdf(x); }
-  template <class T> PLEAT_INLINE T operator()(T x, T& slope) const {
-    T e;
-    T const cdf = math::normal_cdf(x, e);
-    slope = fma(x * T(0.39894228040143267794), e, cdf);
-    return x * cdf;
-  }
-};
-struct gelu_slope {  // from x
-  template <class T> PLEAT_INLINE T operator()(T x) const { return fma(x, math::normal_pdf(x), math::normal_cdf(x)); }
+  template <class T> PLEAT_INLINE T operator()(T x) const { return math::gelu(x); }
+  template <class T> PLEAT_INLINE T operator()(T x, T& slope) const { return math::gelu(x, slope); }
 };
 struct gelu_tanh_value {
   /// 2·sqrt(2/π)·(x + 0.044715 x³)
@@ -254,7 +246,8 @@ template <class Space, class T> void gelu(Space const& space, index_t n, T const
 }
 /// dx = dy·(Φ(x) + x·φ(x)); x is the forward input.
 template <class Space, class T> void gelu_backward(Space const& space, index_t n, T const* x, T const* dy, T* dx) {
-  for_each(space, n, detail::chain_body<detail::gelu_slope, T>{x, dy, dx}, detail::transcendental_work);
+  for_each(space, n, detail::chain_body<detail::slope_of<detail::gelu_value>, T>{x, dy, dx},
+           detail::transcendental_work);
 }
 /// y = gelu(x), and the slope that backward multiplies by: two for little more than the price of one. y or slope may be
 /// x.

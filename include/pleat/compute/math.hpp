@@ -144,8 +144,8 @@ PLEAT_INLINE float erf_small(float a) noexcept {
   p = fma(p, z, 0.128379166f);
   return fma(a, p, a);
 }
-/// erfc(a) for a ≥ 0.98, relative error a few units; `e` becomes exp(-a²).
-PLEAT_INLINE float erfc_large(float a, float& e) noexcept {
+/// erfc(a) for a ≥ 0.98, relative error a few units.
+PLEAT_INLINE float erfc_large(float a) noexcept {
   a = a > 10.2f ? 10.2f : a;  // erfc(10.06) rounds to 0
   float const s = (a - 2.5f) / (a + 1.5f);
   float p = -8.64197355e-05f;  // erfc(a)·exp(a²) in s
@@ -158,12 +158,7 @@ PLEAT_INLINE float erfc_large(float a, float& e) noexcept {
   p = fma(p, s, -0.297389388f);
   p = fma(p, s, 0.21080637f);
   float const h = a * a, low = fma(a, a, -h);  // a² = h + low exactly
-  e = exp(-h);
-  return fma(e, fma(-low, p, p), 0.0f);  // an fma: `1 - erfc` must not contract
-}
-PLEAT_INLINE float erfc_large(float a) noexcept {
-  float e;
-  return erfc_large(a, e);
+  return fma(exp(-h), fma(-low, p, p), 0.0f);  // an fma: `1 - erfc` must not contract
 }
 PLEAT_INLINE float erf(float x) noexcept {
   float const a = absolute(x);
@@ -172,28 +167,78 @@ PLEAT_INLINE float erf(float x) noexcept {
 }
 PLEAT_INLINE double erf(double x) noexcept { return std::erf(x); }
 
-/// Φ(x), the normal distribution: accurate in the negative tail too. `e` becomes exp(-x²/2).
-PLEAT_INLINE float normal_cdf(float x, float& e) noexcept {
-  float const a = absolute(x) * 0x1.6a09e6p-1f;  // |x| / sqrt 2
-  float const inner = 0.5f * erf_small(a);
-  float const tail = 0.5f * erfc_large(a, e);
-  float const below = a < 1.0f ? 0.5f - inner : tail;
-  float const above = a < 1.0f ? 0.5f + inner : 1.0f - tail;
-  return x != x ? x : x < 0.0f ? below : above;
+/// |x|, but at most 13.5, where Φ(−a) and exp(−a²/2) have vanished (a NaN becomes 13.5 too). On the bits: compilers
+/// carry a bound on floats through all that follows, as a case of its own, and then make no vectors.
+PLEAT_INLINE float normal_reach(float x) noexcept {
+  std::uint32_t const u = bits(x) & 0x7fffffffu;
+  return from_bits(u < 0x41580000u ? u : 0x41580000u);
 }
+
+/// The normal distribution's tail as it is computed: Φ(−a) = ratio·(1 + e)·2^n, exp(−a²/2) = (1 + e)·2^n.
+struct normal_parts {
+  float ratio, e;
+  std::uint32_t n;  ///< where an exponent lies
+  /// y·2^n for y ≥ 0. What would be subnormal goes to zero from 2^-126 at 2^-126 to 0 at 2^-127.
+  PLEAT_INLINE float scaled(float y) const noexcept {
+    std::int32_t const b = static_cast<std::int32_t>(bits(y) + n);
+    return from_bits(static_cast<std::uint32_t>(b < 0 ? 0 : b));
+  }
+  PLEAT_INLINE float tail() const noexcept { return scaled(fma(ratio, e, ratio)); }  ///< Φ(−a)
+  PLEAT_INLINE float bell() const noexcept { return scaled(1.0f + e); }              ///< exp(−a²/2)
+  /// \param a in [0, 13.5]
+  PLEAT_INLINE explicit normal_parts(float a) noexcept {
+    float const u = a / (3.0f + a), v = u - 0.5f;
+    float p = 0.0475920439f;  // (1/2 − Φ(−a)·exp(a²/2)) / u in v, where error is allowed to grow as 1 + a²
+    p = fma(p, v, 0.0344723351f);
+    p = fma(p, v, -0.111476094f);
+    p = fma(p, v, -0.0421823971f);
+    p = fma(p, v, 0.390868187f);
+    p = fma(p, v, -0.688335419f);
+    p = fma(p, v, 0.756972075f);
+    ratio = fma(-u, p, 0.5f);
+    constexpr float per_square = -0x1.715476p-1f;  // −a²/2 as a power of two
+    float const square = a * a, shifted = fma(square, per_square, 0x1.8p23f);
+    float const f = fma(square, per_square, -(shifted - 0x1.8p23f));
+    float q = 0.00015353362f;  // (2^f − 1) / f on |f| ≤ 1/2
+    q = fma(q, f, 0.00133988739f);
+    q = fma(q, f, 0.00961843692f);
+    q = fma(q, f, 0.0555033237f);
+    q = fma(q, f, 0.240226477f);
+    q = fma(q, f, 0.693147182f);
+    e = fma(q, f, 0.0f);  // an fma: 1 + e must not contract
+    n = bits(shifted) << 23;
+  }
+};
+
+/// Φ(x), the normal distribution: accurate in the negative tail too, down to 2^-126.
 PLEAT_INLINE float normal_cdf(float x) noexcept {
-  float e;
-  return normal_cdf(x, e);
+  float const tail = normal_parts(normal_reach(x)).tail();
+  return x != x ? x : x < 0.0f ? tail : 1.0f - tail;
 }
 PLEAT_INLINE double normal_cdf(double x) noexcept { return 0.5 * std::erfc(x * -0.70710678118654752440); }
 
-PLEAT_INLINE double normal_cdf(double x, double& e) noexcept {
-  e = exp(-0.5 * x * x);
-  return normal_cdf(x);
+/// x·Φ(x) as max(x, 0) − |x|·Φ(−|x|): one rounding after the tail's.
+PLEAT_INLINE float gelu(float x) noexcept {
+  float const a = normal_reach(x);
+  return fma(-a, normal_parts(a).tail(), x < 0.0f ? 0.0f : x);
 }
+PLEAT_INLINE double gelu(double x) noexcept { return x * normal_cdf(x); }
 
-/// φ(x), its density.
-template <class T> PLEAT_INLINE T normal_pdf(T x) noexcept { return T(0.39894228040143267794) * exp(T(-0.5) * x * x); }
+/// The same bits, and the slope Φ(x) + x·φ(x).
+PLEAT_INLINE float gelu(float x, float& slope) noexcept {
+  float const a = normal_reach(x);
+  normal_parts const parts(a);
+  float const tail = parts.tail();
+  // 1 where the sign is +, without a comparison: two that are alike become branches
+  float const step = from_bits(((bits(x) >> 31) - 1u) & 0x3f800000u);
+  slope = fma(x * 0.39894228040143267794f, parts.bell(), absolute(step - tail));
+  return fma(-a, tail, x < 0.0f ? 0.0f : x);
+}
+PLEAT_INLINE double gelu(double x, double& slope) noexcept {
+  double const cdf = normal_cdf(x);
+  slope = fma(x * 0.39894228040143267794, exp(-0.5 * x * x), cdf);
+  return x * cdf;
+}
 
 }  // namespace math
 
