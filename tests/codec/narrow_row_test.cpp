@@ -8,6 +8,7 @@
 
 #include <catch2/catch_test_macros.hpp>
 
+#include <algorithm>
 #include <bit>
 #include <cmath>
 #include <vector>
@@ -89,13 +90,15 @@ TEST_CASE("what is not finite is seen wherever it stands") {
 
 TEST_CASE("rows of eight-bit codes are the codes one by one") {
   pleat::random::stream const s(5, 6);
-  for (float scale : {1.0f, 0.003f, 1e-30f, 1e-44f, 2e36f, 0.0f}) {
+  for (float scale : {1.0f, 0.003f, 0x1.000002p-9f, 0x1.fffffep-9f, 1e-30f, 1e-44f, 2e36f, 0.0f}) {
     std::vector<float> from;
     for (std::uint64_t i = 0; i < 1003; ++i) {
       // a few are clipped
       float x = (2 * s.uniform(i) - 1) * 140 * scale;
       // ties, where floats have them
       if (i % 4 == 0) x = (std::floor(x / (scale == 0 ? 1.0f : scale)) + 0.5f) * scale;
+      // and what is next to them
+      if (i % 8 == 4) x = std::nextafter(x, i % 16 == 4 ? 1e38f : -1e38f);
       if (i % 101 == 0) x = i % 2 == 0 ? 3e38f : -3e38f;
       from.push_back(std::isfinite(x) ? x : 0.0f);
     }
@@ -103,7 +106,8 @@ TEST_CASE("rows of eight-bit codes are the codes one by one") {
       for (index_t n : {0, 1, 7, 8, 9, 16, 1003}) {
         INFO(isa::name(level) << ", " << n << " of scale " << scale);
         std::vector<std::int8_t> to(static_cast<std::size_t>(n) + 1, 99);
-        detail::int8_codes_at(level, n, from.data(), scale, to.data());
+        index_t const alive = detail::int8_codes_at(level, n, from.data(), scale, to.data());
+        CHECK(alive == n - std::count(to.begin(), to.end() - 1, std::int8_t{0}));
         index_t wrong = 0;
         for (index_t i = 0; i < n; ++i)
           wrong += to[static_cast<std::size_t>(i)] != detail::int8_code(from[static_cast<std::size_t>(i)], scale);

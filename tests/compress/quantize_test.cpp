@@ -61,6 +61,42 @@ TEST_CASE("quantize changes every weight by at most half a step and nothing else
   CHECK(values_of(model)[0].form == "dense");
 }
 
+TEST_CASE("the codes are those of the form's own encoder, whatever the weight's form; the model it was made of stays") {
+  auto w = alone();
+  for (bool const pruned : {false, true}) {
+    auto model = build(w) | compress::prune{.sparsity = pruned ? 0.7 : 0.0};
+    auto const image = pleat::run::file_image(model);
+    auto const before = values_of(model);
+    auto small = model | compress::quantize<int8>{.ignore = {"fc3.*"}};
+    std::size_t p = 0, encoded = 0;
+    pleat::nn::for_each_parameter(small.any_net(), [&](auto const& q) {
+      auto const& from = before[p++];
+      if (q.form_name() != "int8") return;
+      ++encoded;
+      auto& c = small.context();
+      auto const values = pleat::tensor<float>::allocate(c, from.shape);
+      pleat::copy_from_host(c, from.values.data(), values);
+      int8::storage<Kokkos::DefaultExecutionSpace> own;
+      int8::encode(c, from.shape, static_cast<float const*>(values.data()), own);
+      auto const there = q.to_file(c), here = int8::to_file(c, from.shape, own);
+      REQUIRE(there.size() == here.size());
+      for (std::size_t i = 0; i < there.size(); ++i)
+        CHECK((there[i].suffix == here[i].suffix && there[i].bytes == here[i].bytes));
+      CHECK(q.bytes() == int8::bytes(from.shape, own));
+    });
+    CHECK(encoded == 2);
+    set_values(small, "fc3.weight", std::vector<float>(48, 7.0f));  // what stays is in memory of its own
+    CHECK((pleat::run::file_image(model) == image));
+    std::size_t const padded = small.arena().size();
+    for (std::size_t i = 0; i < padded; ++i) {
+      bool inside = false;
+      for (auto const& e : small.arena().entries())
+        inside = inside || (static_cast<index_t>(i) >= e.begin && static_cast<index_t>(i) < e.end);
+      if (!inside) REQUIRE(small.arena().values()[i] == 0);
+    }
+  }
+}
+
 TEST_CASE("one step for a whole weight: the largest number of all its rows says it, on any number of ranks") {
   auto w = alone();
   compress::quantize<int8> const coarse{.scales = compress::per::tensor};

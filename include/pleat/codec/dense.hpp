@@ -110,6 +110,7 @@ template <class T> struct dense {
   using value_type = T;
   static constexpr std::string_view name = "dense";
   static constexpr bool trainable = true;
+  static constexpr bool plain = true;  ///< decode() copies what is there
 
   /// What a weight of this form holds: its numbers, in memory that the arena owns.
   template <class Space> struct storage {

@@ -30,6 +30,10 @@
 ///
 ///     predict(context&, shape, std::span<T const> values, storage const&) -> error_norms   // values on the host
 ///
+/// if it stores what decode() gives as it is, in the arena's memory (nobody needs to copy that to look at it),
+///
+///     static constexpr bool plain = true;
+///
 /// and, if it can run convolutions, `convolve` and `convolve_transposed` (see codec/dense.hpp). A trainable form's
 /// storage has `void attach(T* values)`: the arena's memory. All are static functions.
 #pragma once

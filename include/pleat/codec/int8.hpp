@@ -74,13 +74,7 @@ template <class T> struct int8 {
   /// \throws error if an element is NaN or infinite (the row and column)
   template <class Space>
   static void encode(context<Space>& c, extents const& shape, T const* values, storage<Space>& s) {
-    std::vector<float> copy;
-    auto const host = to_host(c, shape, values, copy);
-    std::vector<float> amax(static_cast<std::size_t>(rows_of(shape)));
-    for (index_t r = 0; r < rows_of(shape); ++r)
-      amax[static_cast<std::size_t>(r)] = std::bit_cast<float>(
-          detail::largest_magnitude_at(compute::isa::best(), columns_of(shape), row(host, shape, r).data()));
-    encode_host(c, shape, host, amax, s);
+    encode_rows(c, shape, values, nullptr, s);
   }
 
   /// The same with given ranges: what lies outside ±amax[r] becomes ±127 (an observer's choice: a few clipped outliers
@@ -89,8 +83,6 @@ template <class T> struct int8 {
   template <class Space>
   static void encode_with_range(context<Space>& c, extents const& shape, T const* values, std::span<float const> amax,
                                 storage<Space>& s) {
-    std::vector<float> copy;
-    auto const host = to_host(c, shape, values, copy);
     if (static_cast<index_t>(amax.size()) != rows_of(shape))
       throw error{
           "codec::int8::encode_with_range",
@@ -101,7 +93,7 @@ template <class T> struct int8 {
         throw error{"codec::int8::encode_with_range",
                     "a range is " + std::to_string(a) + ", expected a finite number that is not negative",
                     "A range is a largest magnitude: look for NaN in what it was taken from"};
-    encode_host(c, shape, host, amax, s);
+    encode_rows(c, shape, values, amax.data(), s);
   }
 
   template <class Space> static void decode(context<Space>& c, extents const& shape, storage<Space> const& s, T* out) {
@@ -303,65 +295,88 @@ template <class T> struct int8 {
   [[nodiscard]] static constexpr bool sparse_image(extents const& shape, index_t nonzero) noexcept {
     return detail::bit_bytes(shape.size()) + nonzero < shape.size();
   }
-  [[nodiscard]] static std::span<float const> row(std::span<float const> host, extents const& shape, index_t r) {
-    return host.subspan(static_cast<std::size_t>(r * columns_of(shape)), static_cast<std::size_t>(columns_of(shape)));
-  }
-  /// The numbers where host code reads them: as they lie, or in `copy`. \throws error if one is not finite
+  /// Each row is looked at once: its largest magnitude, its codes and how many of them are zero while it is in the
+  /// cache; codes are written where they stay, if the host can. \param amax one per row; null: the largest magnitudes
+  /// \throws error if an element is not finite
   template <class Space>
-  static std::span<float const> to_host(context<Space>& c, extents const& shape, T const* values,
-                                        std::vector<float>& copy) {
-    std::span<float const> host(values, static_cast<std::size_t>(shape.size()));
+  static void encode_rows(context<Space>& c, extents const& shape, T const* values, float const* amax,
+                          storage<Space>& s) {
+    index_t const rows = rows_of(shape), columns = columns_of(shape);
+    std::vector<float> copy;
+    float const* from = values;
     if constexpr (compute::is_host_space_v<Space>) {
       c.fence();
     } else {
-      copy.resize(host.size());
+      copy.resize(static_cast<std::size_t>(shape.size()));
       // wrap has one spelling; nothing is written
       copy_to_host(c, tensor<T, Space>::wrap(const_cast<T*>(values), shape), copy.data());
-      host = copy;
+      from = copy.data();
     }
-    if (detail::largest_magnitude_at(compute::isa::best(), shape.size(), host.data()) < 0x7f800000u) return host;
-    for (std::size_t i = 0; i < host.size(); ++i)
-      if (!std::isfinite(host[i]))
-        throw error{"codec::int8::encode",
-                    "the element in row " + std::to_string(static_cast<index_t>(i) / columns_of(shape)) + ", column " +
-                        std::to_string(static_cast<index_t>(i) % columns_of(shape)) + " is " + std::to_string(host[i]),
-                    "Train again with a lower learning rate"};
-    return host;
+    auto fresh = made_for<Space>(shape);
+    auto const codes = host_side(fresh.codes);
+    auto const scales = host_side(fresh.scales);
+    auto const level = compute::isa::best();
+    for (index_t r = 0; r < rows; ++r, from += columns) {
+      std::uint32_t const largest = detail::largest_magnitude_at(level, columns, from);
+      if (largest >= 0x7f800000u) refuse_not_finite(r, columns, from);
+      float const scale = detail::int8_scale(amax ? amax[r] : std::bit_cast<float>(largest));
+      scales[r] = scale;
+      fresh.nonzero += detail::int8_codes_at(level, columns, from, scale, codes.data() + r * columns);
+    }
+    if (codes.data() != fresh.codes.data()) {
+      copy_from_host(c, static_cast<std::int8_t const*>(codes.data()),
+                     tensor<std::int8_t, Space>::wrap(fresh.codes.data(), shape));
+      copy_from_host(c, static_cast<float const*>(scales.data()),
+                     tensor<float, Space>::wrap(fresh.scales.data(), {rows}));
+    }
+    pack(c, shape, fresh);
+    s = std::move(fresh);
+  }
+  [[noreturn, gnu::cold]] static void refuse_not_finite(index_t row, index_t columns, float const* numbers) {
+    index_t at = 0;
+    while (at + 1 < columns && std::isfinite(numbers[at])) ++at;
+    throw error{"codec::int8::encode",
+                "the element in row " + std::to_string(row) + ", column " + std::to_string(at) + " is " +
+                    std::to_string(numbers[at]),
+                "Train again with a lower learning rate"};
   }
 
-  template <class Space>
-  static void encode_host(context<Space>& c, extents const& shape, std::span<float const> host,
-                          std::span<float const> amax, storage<Space>& s) {
-    std::vector<std::int8_t> codes(host.size());
-    std::vector<float> scales(amax.size());
-    for (index_t r = 0; r < rows_of(shape); ++r) {
-      float const scale = scales[static_cast<std::size_t>(r)] = detail::int8_scale(amax[static_cast<std::size_t>(r)]);
-      detail::int8_codes_at(compute::isa::best(), columns_of(shape), row(host, shape, r).data(), scale,
-                            codes.data() + r * columns_of(shape));
-    }
-    set(c, shape, codes, scales, s);
+  template <class Space> [[nodiscard]] static storage<Space> made_for(extents const& shape) {
+    using Kokkos::view_alloc, Kokkos::WithoutInitializing;
+    storage<Space> fresh;
+    fresh.codes =
+        decltype(fresh.codes)(view_alloc(WithoutInitializing, "pleat::codes"), static_cast<std::size_t>(shape.size()));
+    fresh.scales = decltype(fresh.scales)(view_alloc(WithoutInitializing, "pleat::scales"),
+                                          static_cast<std::size_t>(rows_of(shape)));
+    return fresh;
   }
-
+  /// Where the host writes what is to be in v: v itself, if it can.
+  template <class View> [[nodiscard]] static auto host_side(View const& v) {
+    if constexpr (Kokkos::SpaceAccessibility<Kokkos::HostSpace, typename View::memory_space>::accessible) return v;
+    else
+      return Kokkos::View<typename View::data_type, Kokkos::HostSpace>(
+          Kokkos::view_alloc(Kokkos::WithoutInitializing, "pleat::host"), v.size());
+  }
   template <class Space>
   static void set(context<Space>& c, extents const& shape, std::vector<std::int8_t> const& codes,
                   std::vector<float> const& scales, storage<Space>& s) {
-    using Kokkos::view_alloc, Kokkos::WithoutInitializing;
-    storage<Space> fresh;
-    fresh.codes = decltype(s.codes)(view_alloc(WithoutInitializing, "pleat::codes"), codes.size());
-    fresh.scales = decltype(s.scales)(view_alloc(WithoutInitializing, "pleat::scales"), scales.size());
+    auto fresh = made_for<Space>(shape);
     fresh.nonzero = static_cast<index_t>(codes.size()) - std::count(codes.begin(), codes.end(), std::int8_t{0});
     copy_from_host(c, codes.data(), tensor<std::int8_t, Space>::wrap(fresh.codes.data(), shape));
     copy_from_host(c, scales.data(), tensor<float, Space>::wrap(fresh.scales.data(), {rows_of(shape)}));
+    pack(c, shape, fresh);
+    s = std::move(fresh);
+  }
+  /// Codes that are in place also as the product wants them.
+  template <class Space> static void pack(context<Space>& c, extents const& shape, storage<Space>& s) {
     if constexpr (compute::is_host_space_v<Space>) {
       index_t const n = rows_of(shape), k = columns_of(shape);
-      fresh.packed = decltype(s.packed)(view_alloc(WithoutInitializing, "pleat::packed"),
-                                        static_cast<std::size_t>(compute::int8_packed_bytes<Space>(n, k)));
+      s.packed = decltype(s.packed)(Kokkos::view_alloc(Kokkos::WithoutInitializing, "pleat::packed"),
+                                    static_cast<std::size_t>(compute::int8_packed_bytes<Space>(n, k)));
       if (shape.size() > 0)
-        compute::int8_pack(c.space(), n, k, static_cast<std::int8_t const*>(fresh.codes.data()), k,
-                           fresh.packed.data());
+        compute::int8_pack(c.space(), n, k, static_cast<std::int8_t const*>(s.codes.data()), k, s.packed.data());
       c.fence();
     }
-    s = std::move(fresh);
   }
 };
 

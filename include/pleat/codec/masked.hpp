@@ -24,6 +24,7 @@ template <class T> struct masked {
   using value_type = T;
   static constexpr std::string_view name = "masked";
   static constexpr bool trainable = true;
+  static constexpr bool plain = true;  ///< decode() copies what is there
 
   /// Copies share the bits, which never change: another mask is another block of bits.
   template <class Space> struct storage {

@@ -66,8 +66,7 @@ template <class T, class Space>
     double mine[4] = {0, 0, 0, 0};
     auto const whole = m.open(const_cast<nn::any_weight<T, Space>&>(w));  // only read
     if (w.materialised() && (w.part == 0 || w.where.shards())) {
-      auto const values = tensor<T, Space>::allocate(m.context(), w.shape);
-      w.decode(m.context(), values.data());
+      auto const values = w.dense_values(m.context());
       std::vector<T> host(static_cast<std::size_t>(w.size()));
       copy_to_host(m.context(), values, host.data());
       mine[0] = static_cast<double>(

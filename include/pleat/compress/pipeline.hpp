@@ -118,7 +118,7 @@ template <class Recorder, class... Ts> class basic_pipeline {
 
   /// The transformed model; `m` stays as it is. Collective.
   template <class Net> [[nodiscard]] auto operator()(parallel::model<Net> const& m) const {
-    auto out = widen<Ts...>(m);
+    auto out = detail::widen_for<Ts...>(m);
     run(out);
     return out;
   }

@@ -69,6 +69,7 @@ template <class Form = codec::int8<float>, class... Others> struct quantize {
     return codec::stores_codes_of<Form, Trained>() || (codec::stores_codes_of<Others, Trained>() || ...);
   }
   static constexpr bool stores_factors = true;
+  static constexpr bool only_reads = !Form::trainable && (!Others::trainable && ...);
   static constexpr bool takes_parts = true;
   static constexpr bool takes_shards = true;  // layer by layer
   static constexpr char const* what = "quantize";
@@ -118,8 +119,7 @@ template <class Form = codec::int8<float>, class... Others> struct quantize {
     auto& c = m.context();
     if (!w.absent) {
       auto const here = m.open(w);
-      auto const values = tensor<T, Space>::allocate(c, w.shape);
-      w.decode(c, values.data());
+      auto const values = w.dense_values(c);
       typename F::template storage<Space> fresh;
       auto const named = [&](error const& e) {
         return error{"compress::quantize", "'" + w.name + "': " + e.problem(), e.remedy()};

@@ -340,8 +340,7 @@ template <class T, class Space>
 template <class T, class Space>
 detail::weight_numbers record_errors::numbers_of(context<Space>& c, nn::any_weight<T, Space> const& w,
                                                  comm::communicator const* shards) {
-  auto const values = tensor<T, Space>::allocate(c, w.shape);
-  w.decode(c, values.data());
+  auto const values = w.dense_values(c);
   index_range const run =
       shards ? block_range(w.size(), shards->size(), shards->rank(), detail::error_chain) : index_range{0, w.size()};
   detail::weight_numbers n{w.shape, run.begin, {}, {}};

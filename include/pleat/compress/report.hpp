@@ -146,8 +146,7 @@ template <class T, class Space>
     s.parameters += w.whole().size();
     auto const whole = m.open(const_cast<nn::any_weight<T, Space>&>(w));  // only read
     if (!w.materialised() || (w.part > 0 && !w.where.shards())) return;
-    auto const values = tensor<T, Space>::allocate(m.context(), w.shape);
-    w.decode(m.context(), values.data());
+    auto const values = w.dense_values(m.context());
     std::vector<T> host(static_cast<std::size_t>(w.size()));
     copy_to_host(m.context(), values, host.data());
     alive += std::count_if(host.begin(), host.end(), [](T v) { return pleat::detail::number(v) != 0; });

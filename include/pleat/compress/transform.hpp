@@ -19,6 +19,7 @@
 ///     static constexpr bool fills_zeros = true;                      // what was zero is not afterwards (default: false)
 ///     static constexpr bool takes_parts = true;                      // it works on weights that are cut over the ranks (default: false)
 ///     static constexpr bool takes_shards = true;                     // and on parameters of which every rank has pieces (state_stage = 3); others get them whole
+///     static constexpr bool only_reads = true;                       // it writes no value of the model that it is given, which it leaves behind: m = m.clone() (default: false)
 ///     static constexpr char const* what = "…";                       // for messages (optional)
 ///     std::string name() const;                                      // the same with the setting that matters most, for reports (optional)
 ///     std::string settings() const;                                  // what else decides: ranks compare both (optional)
@@ -194,6 +195,14 @@ template <class T> [[nodiscard]] consteval bool says_takes_shards() {
   else return false;
 }
 template <class T> inline constexpr bool takes_shards = says_takes_shards<T>();
+template <class T> [[nodiscard]] consteval bool says_only_reads() {
+  if constexpr (requires {
+                  { T::only_reads } -> std::convertible_to<bool>;
+                })
+    return static_cast<bool>(T::only_reads);
+  else return false;
+}
+template <class T> inline constexpr bool only_reads = says_only_reads<T>();
 template <class T> [[nodiscard]] consteval bool says_stores_factors() {
   if constexpr (requires {
                   { T::stores_factors } -> std::convertible_to<bool>;
@@ -402,5 +411,12 @@ concept fusable = requires { typename std::remove_cvref_t<T>::fusable_transform;
 template <class... Transforms, class Net> [[nodiscard]] auto widen(parallel::model<Net> const& m) {
   return m.rebuild(nn::map_leaves(m.net(), detail::widen_leaf<Transforms...>{}));
 }
+namespace detail {
+/// The same for a pipeline that begins with First: what only reads needs no copy of the values.
+template <class First, class... Rest, class Net> [[nodiscard]] auto widen_for(parallel::model<Net> const& m) {
+  if constexpr (only_reads<First>) return m.lent(nn::map_leaves(m.net(), widen_leaf<First, Rest...>{}));
+  else return widen<First, Rest...>(m);
+}
+}  // namespace detail
 
 }  // namespace pleat::compress

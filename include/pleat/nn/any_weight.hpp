@@ -66,6 +66,16 @@ template <class T, class Space> class any_weight : public parameter {
 
   /// Dense values into `out` (size() elements of the space's memory).
   virtual void decode(context<Space>& c, T* out) const = 0;
+  /// Whether decode() would copy what data() shows.
+  [[nodiscard]] virtual bool plain() const = 0;
+  /// Dense values to look at, in the space's memory: where they lie, if the form stores them so, else decoded. Valid
+  /// for as long as the weight is as it is.
+  [[nodiscard]] tensor<T, Space> dense_values(context<Space>& c) const {
+    if (plain()) return tensor<T, Space>::wrap(data(), this->shape);
+    auto values = tensor<T, Space>::allocate(c, this->shape);
+    decode(c, values.data());
+    return values;
+  }
   /// Bytes of the stored form.
   [[nodiscard]] virtual index_t bytes() const = 0;
   /// What the form says of the numbers that it was made from; nothing if it does not say. \param values those numbers,

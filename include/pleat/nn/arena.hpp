@@ -7,6 +7,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cstring>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -140,13 +141,26 @@ template <class T, class Space> class arena {
     });
   }
 
-  /// Lays out and attaches, leaving values zero: for a model whose values come from elsewhere.
+  /// Lays out and attaches: for a model whose values come from elsewhere, all of them. Padding is zero; values are
+  /// anything until then, where the host can see them (who copies what was just zeroed passes over it twice).
   template <class Net>
   static arena uninitialised(Net& net, sharding const& over = {}, tied_gradients ties = tied_gradients::shared) {
     arena a{};
-    a.lay_out(net, over, ties);
+    a.lay_out(net, over, ties, false);
     return a;
   }
+  /// The same over the values of another arena, in their memory, if both are laid out alike (shares() tells): for
+  /// whoever only looks at them.
+  template <class Net>
+  static arena over(Net& net, arena const& other, sharding const& over = {},
+                    tied_gradients ties = tied_gradients::shared) {
+    arena a{};
+    a.lay_out(net, over, ties, false, &other);
+    return a;
+  }
+  [[nodiscard]] bool shares(arena const& other) const noexcept { return values_.data() == other.values_.data(); }
+  /// Zeroes the values of an entry of such an arena that come from nowhere.
+  void clear_values(arena_entry const& e) noexcept { clear_values(e.begin, e.end); }
 
   /// Gradient memory with this many slots (1 unless lanes stay apart); zeroed. Keeps what is there if it is enough.
   /// \param whole at stages 2 and 3: true keeps flat buffers none the less (micro-batches whose sums must not be
@@ -280,7 +294,17 @@ template <class T, class Space> class arena {
     return static_cast<index_t>(v.size() * sizeof(typename View::value_type));
   }
 
-  template <class Net> [[gnu::cold]] void lay_out(Net& net, sharding const& over, tied_gradients ties) {
+  static constexpr bool host_clears =
+      Kokkos::SpaceAccessibility<Kokkos::HostSpace, typename Space::memory_space>::accessible;
+  void clear_values(index_t begin, index_t end) noexcept {
+    if constexpr (host_clears)
+      if (end > begin)
+        std::memset(static_cast<void*>(values_.data() + begin), 0, static_cast<std::size_t>(end - begin) * sizeof(T));
+  }
+
+  template <class Net>
+  [[gnu::cold]] void lay_out(Net& net, sharding const& over, tied_gradients ties, bool zeroed = true,
+                             arena const* other = nullptr) {
     enter(net, ties);
     over_ = over;
     if (over_.stage == 0) over_.shards = 1, over_.shard = 0;
@@ -294,8 +318,25 @@ template <class T, class Space> class arena {
         index_range const r = layout_.piece(b, over_.shard);
         pieces_.push_back({r.begin, r.end, layout_.packed(b, over_.shard)});
       }
-    values_ = view("pleat::values", static_cast<std::size_t>(over_.stage == 3 ? owned() : size_));
+    auto const held = static_cast<std::size_t>(over_.stage == 3 ? owned() : size_);
+    if (other && is_laid_out_as(*other)) {
+      values_ = other->values_;
+    } else if (zeroed || over_.stage == 3 || !host_clears) {
+      values_ = view("pleat::values", held);
+    } else {
+      values_ = view(Kokkos::view_alloc(Kokkos::WithoutInitializing, "pleat::values"), held);
+      for (std::size_t i = 0; i < entries_.size(); ++i)
+        clear_values(entries_[i].end, i + 1 < entries_.size() ? entries_[i + 1].begin : size_);
+    }
     attach(net);
+  }
+
+  [[nodiscard]] bool is_laid_out_as(arena const& o) const {
+    return over_.stage < 3 && o.over_.stage < 3 && size_ == o.size_ &&
+           std::equal(entries_.begin(), entries_.end(), o.entries_.begin(), o.entries_.end(),
+                      [](arena_entry const& a, arena_entry const& b) {
+                        return a.name == b.name && a.begin == b.begin && a.end == b.end;
+                      });
   }
 
   /// f(flat range, where) for the parts of an entry whose values this rank holds.

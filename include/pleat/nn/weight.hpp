@@ -49,6 +49,8 @@ template <class Trained, class F, class Space, class Storage>
 template <class F, class Space>
 concept trains_grid = requires(typename F::template storage<Space> const& s) { s.grid.words(); };
 /// Whether a form may round the inputs of its products while it trains (codec/fake_quantized.hpp).
+template <class F>
+concept stores_plain = requires { requires F::plain; };
 template <class F, class Space>
 concept may_round_inputs = requires(typename F::template storage<Space> const& s) { F::rounds_inputs(s); };
 }  // namespace detail
@@ -137,6 +139,9 @@ template <class Forms, class Space> class weight : public any_weight<typename Fo
 
   void decode(context<Space>& c, value_type* out) const final {
     visit([&](auto tag, auto& s) { decltype(tag)::type::decode(c, shape, s, out); });
+  }
+  [[nodiscard]] bool plain() const final {
+    return visit_in_use([](auto tag) { return detail::stores_plain<typename decltype(tag)::type>; });
   }
   [[nodiscard]] index_t bytes() const final {
     return visit([&](auto tag, auto& s) { return decltype(tag)::type::bytes(shape, s); });

@@ -211,7 +211,9 @@ template <class T, class Space> class any_model : detail::ends_travel<any_model<
   [[nodiscard]] any_model clone() const { return rebuild(network_->clone()); }
   /// A model of another network over the same ranks: parameters of the same name keep their values, forms keep their
   /// content.
-  [[nodiscard, gnu::cold]] any_model rebuild(std::unique_ptr<network_base> other) const;
+  [[nodiscard, gnu::cold]] any_model rebuild(std::unique_ptr<network_base> other) const {
+    return made_of(std::move(other));
+  }
   /// The same network with the same values under another way of sharding its state: of the plan, state_stage,
   /// state_ranks, state_stride, prefetch and bucket_bytes may differ. Collective. The optimizer's state stays behind (a checkpoint
   /// takes it along).
@@ -256,6 +258,8 @@ template <class T, class Space> class any_model : detail::ends_travel<any_model<
   }
 
  protected:
+  /// rebuild; with `lent` the values are this model's, in its memory, where that can be.
+  [[nodiscard, gnu::cold]] any_model made_of(std::unique_ptr<network_base> other, bool lent = false) const;
   using base::agree_on_plan, base::receive_values, base::tensor_axis, base::ties;
   using base::arena_, base::context_, base::gather_, base::group_, base::groups_, base::layout_, base::moves_,
       base::network_, base::plan_, base::ranks_, base::seed_, base::steps_;

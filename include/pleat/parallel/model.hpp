@@ -96,6 +96,12 @@ template <class Net> class model : public any_model<nn::value_type_of<Net>, nn::
     static_assert((nn::demand_layer<Other>(), true));
     return model<Other>(base::rebuild(std::make_unique<network_of<Other>>(std::move(other))));
   }
+  /// The same, to look at: its values are this model's, in its memory (state_stage = 3: copied). Whoever gets it writes
+  /// none of them, and rebuilds it before anybody else may.
+  template <class Other> [[nodiscard]] model<Other> lent(Other other) const {
+    static_assert((nn::demand_layer<Other>(), true));
+    return model<Other>(base::made_of(std::make_unique<network_of<Other>>(std::move(other)), true));
+  }
 
  private:
   template <class> friend class model;

@@ -376,6 +376,7 @@ template <class T, class Space> class replica {
             static_cast<value_type const*>(from.arena_->values() +
                                            from.arena_->entries()[static_cast<std::size_t>(at)].begin),
             arena_->values() + e.begin, e.end - e.begin);
+      else arena_->clear_values(e);
     }
     context_->fence();
   }

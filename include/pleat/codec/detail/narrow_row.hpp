@@ -25,6 +25,12 @@ namespace pleat::codec::detail {
 /// Magnitude bits from which on a float rounds to infinity: bfloat16 and half.
 inline constexpr std::uint32_t too_large_for_bfloat16 = 0x7f7f8000u, too_large_for_half = 0x477ff000u;
 
+/// Adding and taking away this rounds a number within ±127 to whole 2⁻³⁴. So a quotient x/scale of two floats may be
+/// had as x·(1/scale), in double: that is off by less than 2⁻⁴⁴, so a tie between two codes becomes the tie that it is;
+/// and whatever is no tie is at least 2⁻²⁶ away from one (numerator and denominator have 24 bits), on the side where it
+/// stays.
+inline constexpr double code_snap = 0x1.8p18;
+
 #if defined(__x86_64__)
 
 struct narrow_row_avx512 {
@@ -60,16 +66,22 @@ struct narrow_row_avx512 {
     most = largest_of(largest);
     return i;
   }
-  /// See int8_code. Clipped before it is rounded, which is the same for whole borders.
-  PLEAT_TARGET_AVX512 static index_t codes(index_t n, float const* from, float scale, std::int8_t* to) {
-    __m512d const step = _mm512_set1_pd(static_cast<double>(scale)), border = _mm512_set1_pd(127),
-                  other = _mm512_set1_pd(-127);
+  /// See int8_code and code_snap. Clipped before it is rounded, which is the same for whole borders. `alive` grows by
+  /// the codes that are not zero.
+  PLEAT_TARGET_AVX512 static index_t codes(index_t n, float const* from, float scale, std::int8_t* to, index_t& alive) {
+    __m512d const per_step = _mm512_set1_pd(1 / static_cast<double>(scale)), snap = _mm512_set1_pd(code_snap),
+                  border = _mm512_set1_pd(127), other = _mm512_set1_pd(-127);
     index_t i = 0;
-    for (; i + 8 <= n; i += 8) {
-      __m512d const q = _mm512_div_pd(_mm512_maskz_cvtps_pd(0xff, _mm256_loadu_ps(from + i)), step);
-      __m256i const code =
-          _mm512_maskz_cvtpd_epi32(0xff, _mm512_maskz_min_pd(0xff, _mm512_maskz_max_pd(0xff, q, other), border));
-      _mm_storel_epi64(reinterpret_cast<__m128i*>(to + i), _mm256_maskz_cvtepi32_epi8(0xff, code));
+    for (; i + 16 <= n; i += 16) {
+      __m256i half[2];
+      for (int h = 0; h < 2; ++h) {
+        __m512d const q = _mm512_mul_pd(_mm512_maskz_cvtps_pd(0xff, _mm256_loadu_ps(from + i + 8 * h)), per_step);
+        __m512d const held = _mm512_maskz_min_pd(0xff, _mm512_maskz_max_pd(0xff, q, other), border);
+        half[h] = _mm512_maskz_cvtpd_epi32(0xff, _mm512_sub_pd(_mm512_add_pd(held, snap), snap));
+      }
+      __m512i const code = _mm512_maskz_inserti64x4(0xff, _mm512_castsi256_si512(half[0]), half[1], 1);
+      alive += __builtin_popcount(_mm512_test_epi32_mask(code, code));
+      _mm_storeu_si128(reinterpret_cast<__m128i*>(to + i), _mm512_maskz_cvtepi32_epi8(0xffff, code));
     }
     return i;
   }
@@ -116,18 +128,21 @@ struct narrow_row_avx2 {
     most = largest_of(largest);
     return i;
   }
-  PLEAT_TARGET_AVX2 static index_t codes(index_t n, float const* from, float scale, std::int8_t* to) {
-    __m256d const step = _mm256_set1_pd(static_cast<double>(scale)), border = _mm256_set1_pd(127),
-                  other = _mm256_set1_pd(-127);
+  PLEAT_TARGET_AVX2 static index_t codes(index_t n, float const* from, float scale, std::int8_t* to, index_t& alive) {
+    __m256d const per_step = _mm256_set1_pd(1 / static_cast<double>(scale)), snap = _mm256_set1_pd(code_snap),
+                  border = _mm256_set1_pd(127), other = _mm256_set1_pd(-127);
     index_t i = 0;
     for (; i + 8 <= n; i += 8) {
       __m128i four[2];
       for (int h = 0; h < 2; ++h) {
-        __m256d const q = _mm256_div_pd(_mm256_cvtps_pd(_mm_loadu_ps(from + i + 4 * h)), step);
-        four[h] = _mm256_cvtpd_epi32(_mm256_min_pd(_mm256_max_pd(q, other), border));
+        __m256d const q = _mm256_mul_pd(_mm256_cvtps_pd(_mm_loadu_ps(from + i + 4 * h)), per_step);
+        __m256d const held = _mm256_min_pd(_mm256_max_pd(q, other), border);
+        four[h] = _mm256_cvtpd_epi32(_mm256_sub_pd(_mm256_add_pd(held, snap), snap));
       }
-      __m128i const eight = _mm_packs_epi32(four[0], four[1]);
-      _mm_storel_epi64(reinterpret_cast<__m128i*>(to + i), _mm_packs_epi16(eight, eight));
+      __m128i const eight = _mm_packs_epi32(four[0], four[1]), code = _mm_packs_epi16(eight, eight);
+      int const zeros = _mm_movemask_epi8(_mm_cmpeq_epi8(code, _mm_setzero_si128())) & 0xff;
+      alive += 8 - __builtin_popcount(static_cast<unsigned>(zeros));
+      _mm_storel_epi64(reinterpret_cast<__m128i*>(to + i), code);
     }
     return i;
   }
@@ -188,16 +203,17 @@ PLEAT_ONCE [[nodiscard]] inline std::uint32_t narrow_to_sixteen(compute::isa::le
   return most;
 }
 
-/// to[i] = int8_code(from[i], scale), of finite numbers.
-PLEAT_ONCE inline void int8_codes_at(compute::isa::level level, index_t n, float const* from, float scale,
-                                     std::int8_t* to) {
-  index_t i = 0;
+/// to[i] = int8_code(from[i], scale), of finite numbers. \return how many are not zero
+PLEAT_ONCE inline index_t int8_codes_at(compute::isa::level level, index_t n, float const* from, float scale,
+                                        std::int8_t* to) {
+  index_t i = 0, alive = 0;
 #if defined(__x86_64__)
-  if (scale != 0 && level == compute::isa::level::avx512) i = narrow_row_avx512::codes(n, from, scale, to);
-  if (scale != 0 && level == compute::isa::level::avx2) i = narrow_row_avx2::codes(n, from, scale, to);
+  if (scale != 0 && level == compute::isa::level::avx512) i = narrow_row_avx512::codes(n, from, scale, to, alive);
+  if (scale != 0 && level == compute::isa::level::avx2) i = narrow_row_avx2::codes(n, from, scale, to, alive);
 #endif
   static_cast<void>(level);
-  for (; i < n; ++i) to[i] = int8_code(from[i], scale);
+  for (; i < n; ++i) alive += (to[i] = int8_code(from[i], scale)) != 0;
+  return alive;
 }
 
 }  // namespace pleat::codec::detail

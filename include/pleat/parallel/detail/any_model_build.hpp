@@ -90,7 +90,7 @@ template <class T, class Space> auto any_model<T, Space>::unsharded() const -> a
 }
 
 template <class T, class Space>
-auto any_model<T, Space>::rebuild(std::unique_ptr<network_base> other) const -> any_model {
+auto any_model<T, Space>::made_of(std::unique_ptr<network_base> other, bool lent) const -> any_model {
   auto layout = std::make_shared<stages const>(layout_->of_other_units(other->units()));
   any_model m(std::move(other), plan_, context_, groups_, std::move(layout), seed_);
   m.steps_ = steps_;
@@ -98,9 +98,11 @@ auto any_model<T, Space>::rebuild(std::unique_ptr<network_base> other) const -> 
   m.group_ = group_;
   m.coding_ = coding_;
   m.moves_ = moves_;
-  m.arena_ = std::make_unique<arena_type>(arena_type::uninitialised(*m.network_, group_->over(plan_), m.ties()));
+  this->receive_values();
+  m.arena_ = std::make_unique<arena_type>(lent ? arena_type::over(*m.network_, *arena_, group_->over(plan_), m.ties())
+                                               : arena_type::uninitialised(*m.network_, group_->over(plan_), m.ties()));
   m.make_gather();
-  m.take_named(*this);
+  if (!m.arena_->shares(*arena_)) m.take_named(*this);
   m.refresh_masks();
   for (auto& e : m.arena_->entries())  // what the optimizer's groups hold they hold on, whatever network it is
     if (int const at = arena_->find(e.name); at >= 0) e.held = arena_->entries()[static_cast<std::size_t>(at)].held;
