@@ -246,6 +246,8 @@ TEST_CASE(
   }
 }
 
+static_assert(compress::tells_settings<compress::distill>);
+
 TEST_CASE("windows of a text prune, tune and teach position by position, with the same bits on any number of ranks") {
   std::string text;
   for (std::uint64_t i = 0; i < 400; ++i) text += (i * i * 2654435761u >> 9) % 2 ? "ab" : "ac";

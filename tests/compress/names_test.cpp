@@ -4,12 +4,18 @@
 // a form that no file takes.
 #include <pleat/compress/pipeline.hpp>
 
+#include <pleat/compress/criteria.hpp>
 #include <pleat/compress/fold_batch_norm.hpp>
+#include <pleat/compress/gptq.hpp>
 #include <pleat/compress/low_rank.hpp>
 #include <pleat/compress/prune.hpp>
+#include <pleat/compress/prune_blocks.hpp>
+#include <pleat/compress/prune_channels.hpp>
 #include <pleat/compress/quantize.hpp>
 #include <pleat/compress/quantize_aware.hpp>
 #include <pleat/compress/share_weights.hpp>
+#include <pleat/compress/sparse_gpt.hpp>
+#include <pleat/compress/spatial_low_rank.hpp>
 #include <pleat/compute/instances.hpp>  // kernels compiled once, in pleat::kernels
 #include <pleat/nn/batch_norm.hpp>
 
@@ -116,6 +122,125 @@ struct look {
   template <class Net> void run(pleat::parallel::model<Net>&) const {}
 };
 }  // namespace
+
+namespace {
+/// Every change of a transform is another text for the other ranks; one that tells no settings does not compile here.
+template <class Step, class... Change> void told_apart(Step const& step, Change... change) {
+  static_assert(compress::tells_settings<Step>);
+  std::set<std::string> texts{compress::detail::words_of_step(step)};
+  auto const changed = [&](auto f) {
+    auto other = step;
+    f(other);
+    return compress::detail::words_of_step(other);
+  };
+  auto const check = [&](std::string const& text) {
+    INFO("change " << texts.size() << ": " << text);
+    CHECK(texts.insert(text).second);
+  };
+  (check(changed(change)), ...);
+}
+}  // namespace
+
+TEST_CASE("every setting of every transform is told to the other ranks") {
+  using namespace compress;
+  auto const few = data(8), many = data(9);
+  calibration const look_at(few, 4), other(many, 4);
+  fine_tune const tune(few, quiet(1));
+  static_activations const seen{.data = look_at};
+  told_apart(
+      tune, [&](auto& t) { t = fine_tune(many, quiet(1)); }, [&](auto& t) { t = fine_tune(few, quiet(2)); });
+  told_apart(
+      prune{}, [](auto& t) { t.sparsity = 0.91; }, [](auto& t) { t.scope = scope::row; },
+      [](auto& t) { t.schedule = iterative{3}; }, [](auto& t) { t.schedule = cubic{3}; },
+      [&](auto& t) { t.retrain = tune; },
+      [](auto& t) {
+        t.ignore = {"a", "b"};
+      },
+      [](auto& t) { t.ignore = {"a b"}; },
+      [](auto& t) {
+        t.pattern = n_of_m{1, 4};
+      },
+      [](auto& t) {
+        t.groups = {{"a"}, {"b"}};
+      },
+      [](auto& t) {
+        t.groups = {{"a", "b"}};
+      });
+  told_apart(
+      prune_by<taylor>{}, [&](auto& t) { t.criterion.data = &few; }, [](auto& t) { t.criterion.subset_size = 3; });
+  told_apart(prune_by<movement>{}, [&](auto& t) { t.criterion.training = tune; });
+  told_apart(prune_by<wanda>{}, [&](auto& t) { t.criterion.samples = look_at; });
+  told_apart(prune_by<normalised<taylor>>{}, [](auto& t) { t.criterion.of.subset_size = 3; });
+  told_apart(
+      quantize<>{}, [](auto& t) { t.observer = percentile{99.999}; },
+      [](auto& t) { t.observer = percentile{99.9999999}; }, [](auto& t) { t.observer = mean_square{}; },
+      [](auto& t) { t.observer = mean_square{.max_shrink = 0.3}; },
+      [](auto& t) { t.observer = mean_square{.grid = 50}; }, [](auto& t) { t.observer = mean_square{.patience = 4}; },
+      [](auto& t) { t.observer = mean_square{.exponent = 2}; }, [](auto& t) { t.observer = kl_divergence{}; },
+      [](auto& t) { t.observer = kl_divergence{.first_bin = 64}; },
+      [](auto& t) { t.observer = kl_divergence{.most_cut = 1}; }, [](auto& t) { t.scales = per::tensor; },
+      [&](auto& t) { t.activations = seen; }, [&](auto& t) { t.activations = static_activations{.data = other}; },
+      [&](auto& t) { t.activations = static_activations{.data = look_at, .observer = percentile{}}; },
+      [&](auto& t) { t.activations = static_activations{.data = look_at, .batch = 1}; },
+      [](auto& t) { t.codebook.entries = 8; }, [](auto& t) { t.codebook.rows_per_group = 2; },
+      [](auto& t) { t.codebook.start = pleat::codec::centroid_start::density; }, [](auto& t) { t.codebook.seed = 1; },
+      [](auto& t) { t.codebook.iterations = 3; }, [](auto& t) { t.codebook.centroids = {1.0f}; },
+      [](auto& t) { t.codebook.centroids = {1.0000001f}; }, [](auto& t) { t.codebook.index_bits = 3; },
+      [](auto& t) { t.codebook.entropy = false; },
+      [](auto& t) {
+        t.forms = {{"fc1", "int8"}};
+      },
+      [](auto& t) { t.misfit = misfit::next; }, [](auto& t) { t.first_layer = false; },
+      [](auto& t) { t.last_layer = false; }, [](auto& t) { t.ignore = {"a"}; });
+  told_apart(
+      gptq<>{}, [&](auto& t) { t.data = look_at; }, [](auto& t) { t.block_size = 2; },
+      [](auto& t) { t.dampening_frac = 0.02; }, [](auto& t) { t.actorder = act_order::static_groups; },
+      [](auto& t) { t.sequential = false; },
+      [](auto& t) {
+        t.forms = {{"fc1", "int8"}};
+      },
+      [](auto& t) { t.misfit = misfit::ignore; }, [](auto& t) { t.first_layer = false; },
+      [](auto& t) { t.last_layer = false; }, [](auto& t) { t.ignore = {"a"}; });
+  told_apart(
+      quantize_aware<>{}, [&](auto& t) { t.train = tune; }, [](auto& t) { t.steps = step_rule::largest; },
+      [&](auto& t) { t.activations = seen; }, [](auto& t) { t.inputs = input_rule::learned; },
+      [](auto& t) { t.step_rate = 2e-3; }, [](auto& t) { t.misfit = misfit::next; },
+      [](auto& t) { t.first_layer = false; }, [](auto& t) { t.last_layer = false; }, [](auto& t) { t.ignore = {"a"}; });
+  told_apart(
+      sparse_gpt{}, [](auto& t) { t.sparsity = 0.25; }, [&](auto& t) { t.samples = look_at; },
+      [](auto& t) { t.pattern = n_of_m{}; }, [](auto& t) { t.dampening_frac = 1; }, [](auto& t) { t.block_size = 2; },
+      [](auto& t) { t.ignore = {"a"}; });
+  told_apart(
+      prune_channels{}, [](auto& t) { t.multiply_adds = 0.25; }, [](auto& t) { t.input = {20}; },
+      [](auto& t) { t.scope = scope::layer; }, [](auto& t) { t.round_to = 8; }, [](auto& t) { t.ignore = {"a"}; });
+  told_apart(prune_channels_by<wanda>{}, [&](auto& t) { t.criterion.samples = look_at; });
+  told_apart(
+      prune_blocks{}, [](auto& t) { t.count = 2; }, [&](auto& t) { t.samples = look_at; },
+      [](auto& t) { t.ignore = {"a"}; });
+  told_apart(
+      share_weights{}, [](auto& t) { t.num_bits = 3; },
+      [](auto& t) { t.start = pleat::codec::centroid_start::density; }, [](auto& t) { t.seed = 1; },
+      [](auto& t) { t.rows_per_group = 2; }, [](auto& t) { t.index_bits = 4; }, [&](auto& t) { t.tune = tune; },
+      [](auto& t) {
+        t.widths = {{"a", 3}};
+      },
+      [](auto& t) { t.ignore = {"a"}; });
+  told_apart(
+      entropy_code{}, [](auto& t) { t.index_bits = 4; }, [](auto& t) { t.ignore = {"a"}; });
+  told_apart(fold_batch_norm{}, [](auto& t) { t.ignore = {"a"}; });
+  auto const factoring = [&](auto t) {
+    told_apart(
+        t, [](auto& o) { o.rule = by_energy{0.8}; }, [](auto& o) { o.rule = by_rank{4}; },
+        [](auto& o) { o.rule = by_error{}; }, [](auto& o) { o.rule = by_budget{}; }, [](auto& o) { o.rule = evbmf{}; },
+        [](auto& o) { o.solver = nullptr; }, [](auto& o) { o.ignore = {"a"}; });
+  };
+  factoring(low_rank{}), factoring(spatial_low_rank{});
+  told_apart(
+      sparse_low_rank{}, [](auto& t) { t.sparse_share = 0.1; }, [&](auto& t) { t.data = look_at; },
+      [](auto& t) { t.dampening_frac = 1; }, [](auto& t) { t.round_to = 8; }, [](auto& t) { t.randomized = true; });
+  static_assert(!compress::tells_settings<look>);  // of somebody's own that says nothing the name is compared
+  CHECK(compress::detail::words_of_step(look{}) == "a transform of the user's\n");
+}
 
 TEST_CASE("what transforms have to say goes to the sink of the model's world: once, from rank 0, or to nobody") {
   for (bool const silenced : {false, true}) {

@@ -62,6 +62,10 @@ class calibration {
   [[nodiscard]] index_t size() const noexcept { return size_; }
   [[nodiscard]] bool empty() const noexcept { return size_ == 0; }
   [[nodiscard]] extents const& sample() const noexcept { return sample_; }
+  /// "128 of 60000 samples"
+  friend std::string words_of(calibration const& c) {
+    return c.empty() ? "none" : std::to_string(c.size_) + " of " + std::to_string(c.of_) + " samples";
+  }
 
   /// Samples [first, first + n) of the subset as a batch.
   template <class T, class Space>

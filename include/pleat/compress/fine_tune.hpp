@@ -30,6 +30,11 @@ class fine_tune {
   explicit fine_tune(io::dataset&&, run::fit_options = {}) = delete;
 
   [[nodiscard]] error_kind leaves_errors() const noexcept { return error_kind::trained; }
+  /// "60000 samples, 3 epochs"; what else decides, run::fit compares when it begins.
+  friend std::string words_of(fine_tune const& t) {
+    return std::to_string(t.data_->size) + " samples, " + std::to_string(t.options_.epochs) + " epochs";
+  }
+  void settings(settings_words& say) const { say("data", words_of(*this)); }
   [[nodiscard]] run::fit_options const& options() const noexcept { return options_; }
   [[nodiscard]] io::dataset const& data() const noexcept { return *data_; }
 

@@ -109,6 +109,7 @@ struct fold_batch_norm {
   listener on_note{};                 ///< hears what stays as it was, and why
 
   [[nodiscard]] std::string name() const { return "fold batch norms"; }
+  void settings(settings_words& say) const { say("ignore", ignore); }
   [[nodiscard]] error_kind leaves_errors() const noexcept { return error_kind::folded; }
 
   /// Collective. \throws error for statistics or parameters with NaN or infinity, a negative variance, a weight that is

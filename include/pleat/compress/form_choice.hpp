@@ -14,6 +14,7 @@
 #include <pleat/base/config.hpp>
 #include <pleat/compress/detail/convertible.hpp>
 #include <pleat/compress/detail/did_you_mean.hpp>
+#include <pleat/compress/settings.hpp>
 #include <pleat/compress/transform.hpp>
 
 namespace pleat::compress {
@@ -22,6 +23,7 @@ namespace pleat::compress {
 struct form_for {
   std::string pattern;  ///< names; * and ? as in a shell
   std::string form;     ///< its name, as codec::forms has it: "q8_0", "int4_g128", …
+  friend std::string words_of(form_for const& f) { return f.pattern + " as " + f.form; }
 };
 
 /// What happens to a weight whose columns are no multiple of the block (or group) of its form.
@@ -62,6 +64,12 @@ struct form_request {
   std::vector<std::string> const* factored = nullptr;
   bool something = false;  ///< there is work even if no whole weight is selected
 };
+
+/// The same for whoever compares ranks.
+PLEAT_ONCE inline void say_forms(settings_words& say, form_request const& r) {
+  say("forms", r.forms), say("misfit", r.misfit, {"refuse", "next", "ignore"});
+  say("first_layer", r.first_layer), say("last_layer", r.last_layer), say("ignore", r.ignore);
+}
 
 /// \throws error for a form that is not in the list, and a pattern that fits no name
 template <class List, class T, class Space>

@@ -86,6 +86,12 @@ template <class Form = codec::int4<float, 128>, class... Others> struct gptq {
     return s;
   }
 
+  void settings(settings_words& say) const {
+    say("data", data), say("block_size", block_size), say("dampening_frac", dampening_frac);
+    say("actorder", actorder, {"natural", "static_groups"}), say("sequential", sequential);
+    detail::say_forms(say, {forms, misfit, first_layer, last_layer, ignore});
+  }
+
   /// Collective. \throws error for an empty calibration set, a block size below 1, a negative or infinite damping,
   /// weights or inputs with NaN
   ///         or infinity (by name), groups that do not divide (misfit::refuse), weights that were trained with codes

@@ -17,6 +17,7 @@
 #include <pleat/comm/attempt.hpp>
 #include <pleat/compress/detail/convertible.hpp>
 #include <pleat/compress/detail/largest.hpp>
+#include <pleat/compress/detail/whitening.hpp>
 #include <pleat/compress/layer_inputs.hpp>
 #include <pleat/compress/rank_rules.hpp>
 #include <pleat/compress/stages.hpp>
@@ -37,46 +38,6 @@ struct factored_weight {
 };
 
 namespace detail {
-
-/// Lower Cholesky factor of C + dampening·mean(diag)·1, row-major, with what is needed to undo it. Small and rare: one
-/// chain per element.
-class whitening {
- public:
-  whitening(index_t n, std::span<double const> gram, double scale, double dampening)
-      : n_(n), l_(gram.begin(), gram.end()) {
-    double mean = 0;
-    for (index_t i = 0; i < n; ++i) mean += at(i, i) * scale / static_cast<double>(n);
-    double const extra = mean > 0 ? dampening * mean : 1.0;
-    for (index_t i = 0; i < n; ++i)
-      for (index_t j = 0; j <= i; ++j) {
-        double sum = at(i, j) * scale + (i == j ? extra : 0.0);
-        sum -= compute::detail::dot_of(l_.data() + i * n, l_.data() + j * n, j);
-        if (i == j && !(sum > 0))
-          throw error{"", "the inputs' matrix is not positive definite at column " + std::to_string(i),
-                      "Raise .dampening_frac"};
-        at(i, j) = i == j ? std::sqrt(sum) : sum / at(j, j);
-      }
-    for (index_t i = 0; i < n; ++i)
-      for (index_t j = i + 1; j < n; ++j) at(i, j) = 0;
-  }
-  /// w·L of a row.
-  void apply(double const* w, double* out) const {
-    std::fill(out, out + n_, 0.0);
-    for (index_t i = 0; i < n_; ++i) compute::detail::add_multiple(w[i], l_.data() + i * n_, out, i + 1);
-  }
-  /// v·L⁻¹ of a row, in place.
-  void undo(double* v) const {
-    for (index_t j = n_ - 1; j >= 0; --j) {
-      v[j] /= l_[static_cast<std::size_t>(j * n_ + j)];
-      compute::detail::add_multiple(-v[j], l_.data() + j * n_, v, j);
-    }
-  }
-
- private:
-  [[nodiscard]] double& at(index_t i, index_t j) noexcept { return l_[static_cast<std::size_t>(i * n_ + j)]; }
-  index_t n_;
-  std::vector<double> l_;
-};
 
 /// L and R of a part, each with the root of the singular values.
 struct factors {
@@ -252,6 +213,11 @@ template <bool Sparse> struct factorize {
   listener on_note{};                 ///< hears what stays as it was, and why
 
   [[nodiscard]] std::string name() const { return what; }
+  void settings(settings_words& say) const {
+    say("rule", rule), say("solver", solver == compute::svd ? "svd" : "another"), say("ignore", ignore);
+    say("sparse_share", sparse_share), say("data", data), say("dampening_frac", dampening_frac);
+    say("round_to", round_to), say("randomized", randomized);
+  }
   [[nodiscard]] error_kind leaves_errors() const noexcept { return error_kind::bounded; }
 
   /// What run() would do. Collective.

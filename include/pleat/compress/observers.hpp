@@ -24,6 +24,7 @@
 #include <pleat/base/error.hpp>
 #include <pleat/codec/detail/int8_codes.hpp>
 #include <pleat/codec/magnitude_histogram.hpp>
+#include <pleat/compress/settings.hpp>
 
 namespace pleat::compress {
 
@@ -72,6 +73,17 @@ PLEAT_ONCE [[nodiscard]] inline std::string name_of(observer const& o) {
     return "percentile " + s;
   }
   return o.index() == 0 ? "min-max" : o.index() == 2 ? "mean-square" : "kl";
+}
+
+/// The same with every number that decides.
+PLEAT_ONCE [[nodiscard]] inline std::string words_of(observer const& o) {
+  if (auto const* p = std::get_if<percentile>(&o)) return "percentile " + words_of(p->value);
+  if (auto const* m = std::get_if<mean_square>(&o))
+    return "mean-square to 1 - " + words_of(m->max_shrink) + " in " + words_of(m->grid) + ", patience " +
+           words_of(m->patience) + ", exponent " + words_of(m->exponent);
+  if (auto const* k = std::get_if<kl_divergence>(&o))
+    return "kl from bin " + words_of(k->first_bin) + ", cutting at most " + words_of(k->most_cut);
+  return name_of(o);
 }
 
 namespace detail {

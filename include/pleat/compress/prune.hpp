@@ -36,6 +36,7 @@ enum class scope : std::uint8_t {
 /// Of every m neighbouring columns n stay.
 struct n_of_m {
   int n = 2, m = 4;
+  friend std::string words_of(n_of_m p) { return std::to_string(p.n) + ":" + std::to_string(p.m); }
 };
 
 namespace detail {
@@ -113,16 +114,10 @@ template <class T, class Space>
   agree(m, call, bad, "Cut at multiples of m: give the placement a unit");
 }
 
-/// What decides besides criterion and sparsity.
-PLEAT_ONCE [[nodiscard]] inline std::string words_of_pruning(scope over, prune_schedule const& by,
-                                                             std::vector<std::vector<std::string>> const& groups,
-                                                             std::vector<std::string> const& ignore) {
-  constexpr char const* scopes[] = {"global", "per layer", "per group", "per row"};
-  std::string words = std::string(", ") + scopes[static_cast<int>(over)];
-  if (auto const* s = std::get_if<cubic>(&by)) words += ", cubic in " + std::to_string(s->steps) + " steps";
-  if (auto const* s = std::get_if<iterative>(&by)) words += ", iterative in " + std::to_string(s->steps) + " steps";
-  for (auto const& names : groups) words += words_of_names(", a group of", names);
-  return words + words_of_names(", except", ignore);
+/// A criterion, and what it says of itself.
+template <class Criterion> void say_criterion(settings_words& say, Criterion const& c) {
+  say("criterion", Criterion::what);
+  if constexpr (tells_settings<Criterion>) c.settings(say);
 }
 
 /// A criterion that trains while it looks.
@@ -291,8 +286,12 @@ template <class Criterion = magnitude> struct prune_by {
                     : detail::format(" %g", sparsity));
   }
 
-  /// ", per layer, cubic in 5 steps, except fc3.*"
-  [[nodiscard]] std::string settings() const { return detail::words_of_pruning(scope, schedule, groups, ignore); }
+  void settings(settings_words& say) const {
+    say("sparsity", sparsity), say("pattern", pattern), say("schedule", schedule), say("retrain", retrain);
+    say("scope", scope, {"global", "layer", "group", "row"});
+    say("groups", groups), say("ignore", ignore);
+    detail::say_criterion(say, criterion);
+  }
 
   /// Exactly what went; unless something trains in between.
   [[nodiscard]] error_kind leaves_errors() const {

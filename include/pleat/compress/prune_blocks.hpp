@@ -47,6 +47,8 @@ struct prune_blocks {
 
   [[nodiscard]] std::string name() const { return std::string(what) + " " + std::to_string(count); }
 
+  void settings(settings_words& say) const { say("count", count), say("samples", samples), say("ignore", ignore); }
+
   /// Collective. \throws error for an empty calibration set, and for more blocks than there are
   template <class Net> void run(parallel::model<Net>& m) const {
     constexpr char const* call = "compress::prune_blocks";

@@ -122,6 +122,12 @@ template <class Criterion = magnitude> struct prune_channels_by {
 
   [[nodiscard]] std::string name() const { return std::string(what) + detail::format(" %g", multiply_adds); }
 
+  void settings(settings_words& say) const {
+    say("multiply_adds", multiply_adds), say("input", input), say("round_to", round_to), say("ignore", ignore);
+    say("scope", scope, {"global", "layer", "group", "row"});
+    detail::say_criterion(say, criterion);
+  }
+
   /// Collective. \throws error for a share outside (0, 1], for one that cannot be reached, and for weights that are not
   /// dense
   template <class Net> void run(parallel::model<Net>& m) const {

@@ -93,13 +93,13 @@ template <class Form = codec::int8<float>, class... Others> struct quantize {
     return s;
   }
 
-  /// ", one scale per tensor, observer percentile 99.99, static inputs, except fc3.*"
-  [[nodiscard]] std::string settings() const {
-    std::string words = std::string(", one scale per ") + (scales == per::tensor ? "tensor" : "channel") +
-                        ", observer " + name_of(observer) + (activations ? ", static inputs" : ", dynamic inputs");
-    for (auto const& f : forms) words += ", " + f.pattern + " as " + f.form;
-    return words + (first_layer ? "" : ", not the first") + (last_layer ? "" : ", not the last") +
-           detail::words_of_names(", except", ignore);
+  void settings(settings_words& say) const {
+    say("observer", observer), say("scales", scales, {"channel", "tensor"}), say("activations", activations);
+    say("codebook.entries", codebook.entries), say("codebook.rows_per_group", codebook.rows_per_group);
+    say("codebook.start", codebook.start, {"linear", "density", "random"}), say("codebook.seed", codebook.seed);
+    say("codebook.iterations", codebook.iterations), say("codebook.centroids", codebook.centroids);
+    say("codebook.index_bits", codebook.index_bits), say("codebook.entropy", codebook.entropy);
+    detail::say_forms(say, {forms, misfit, first_layer, last_layer, ignore});
   }
 
   [[nodiscard]] error_kind leaves_errors() const noexcept { return error_kind::bounded; }

@@ -234,6 +234,13 @@ template <class Target = codec::int8<float>> struct quantize_aware {
   /// "quantize_aware int8"
   [[nodiscard]] std::string name() const { return std::string(what) + " " + std::string(Target::name); }
 
+  void settings(settings_words& say) const {
+    say("train", train), say("steps", steps, {"learned", "largest"}), say("activations", activations);
+    say("inputs", inputs, {"observed", "learned"}), say("step_rate", step_rate);
+    std::vector<form_for> const none{};
+    detail::say_forms(say, {none, misfit, first_layer, last_layer, ignore});
+  }
+
   [[nodiscard]] error_kind leaves_errors() const noexcept { return train ? error_kind::trained : error_kind::measured; }
 
   /// Collective. \throws error for a weight with NaN or infinity (by name), groups that do not divide (misfit::refuse),

@@ -10,7 +10,9 @@
 #include <variant>
 #include <vector>
 
+#include <pleat/base/config.hpp>
 #include <pleat/base/error.hpp>
+#include <pleat/compress/settings.hpp>
 #include <pleat/tensor/extents.hpp>
 
 namespace pleat::compress {
@@ -38,6 +40,15 @@ struct by_budget {
 struct evbmf {};
 
 using rank_rule = std::variant<by_rank, by_energy, by_error, by_budget, evbmf>;
+
+/// "energy 0.9"
+PLEAT_ONCE [[nodiscard]] inline std::string words_of(rank_rule const& r) {
+  if (auto const* k = std::get_if<by_rank>(&r)) return "rank " + words_of(k->rank);
+  if (auto const* e = std::get_if<by_energy>(&r)) return "energy " + words_of(e->energy);
+  if (auto const* e = std::get_if<by_error>(&r)) return "error " + words_of(e->epsilon);
+  if (auto const* b = std::get_if<by_budget>(&r)) return "budget " + words_of(b->parameters);
+  return "evbmf";
+}
 
 /// A matrix as the rules see it.
 struct spectrum {

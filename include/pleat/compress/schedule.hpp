@@ -31,6 +31,13 @@ struct iterative {
 
 using prune_schedule = std::variant<one_shot, cubic, iterative>;
 
+/// "one shot", "cubic in 5 steps"
+PLEAT_ONCE [[nodiscard]] inline std::string words_of(prune_schedule const& s) {
+  if (auto const* c = std::get_if<cubic>(&s)) return "cubic in " + std::to_string(c->steps) + " steps";
+  if (auto const* i = std::get_if<iterative>(&s)) return "iterative in " + std::to_string(i->steps) + " steps";
+  return "one shot";
+}
+
 /// Steps of a schedule. \throws error below one
 PLEAT_ONCE [[nodiscard]] inline int steps_of(prune_schedule const& s) {
   int const n = std::holds_alternative<cubic>(s)       ? std::get<cubic>(s).steps

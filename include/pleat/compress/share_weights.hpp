@@ -29,6 +29,7 @@ namespace pleat::compress {
 struct width_for {
   std::string pattern;  ///< * and ? as in a shell: "conv*"
   int num_bits = 8;
+  friend std::string words_of(width_for const& w) { return w.pattern + " in " + std::to_string(w.num_bits); }
 };
 
 /// Gives every weight 2^num_bits values to share: k-means over its survivors, each of which takes the nearest centroid.
@@ -64,6 +65,11 @@ struct share_weights {
   std::vector<std::string> ignore{};          ///< names that stay as they are; * and ? as in a shell
   listener on_note{};                         ///< hears what stays as it was, and why
 
+  void settings(settings_words& say) const {
+    say("num_bits", num_bits), say("start", start, {"linear", "density", "random"}), say("seed", seed);
+    say("rows_per_group", rows_per_group), say("index_bits", index_bits), say("tune", tune);
+    say("widths", widths), say("ignore", ignore);
+  }
   /// "share 4 bits"
   [[nodiscard]] std::string name() const { return "share " + std::to_string(num_bits) + " bits"; }
 
@@ -259,6 +265,7 @@ struct entropy_code {
 
   std::optional<int> index_bits{};    ///< of a relative index, 2 to 8; empty: the best
   std::vector<std::string> ignore{};  ///< names that stay as they are
+  void settings(settings_words& say) const { say("index_bits", index_bits), say("ignore", ignore); }
   [[nodiscard]] std::string name() const { return "entropy code"; }
   [[nodiscard]] error_kind leaves_errors() const noexcept { return error_kind::bounded; }
 

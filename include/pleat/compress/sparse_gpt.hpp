@@ -62,6 +62,11 @@ struct sparse_gpt {
                                         : detail::format(" %g", sparsity));
   }
 
+  void settings(settings_words& say) const {
+    say("sparsity", sparsity), say("pattern", pattern), say("samples", samples), say("ignore", ignore);
+    say("dampening_frac", dampening_frac), say("block_size", block_size);
+  }
+
   /// Collective. \throws error for a sparsity outside [0, 1), a pattern that does not divide, an empty calibration set,
   /// a weight with NaN or infinity, or if no weight is selected
   template <class Net> void run(parallel::model<Net>& m) const {

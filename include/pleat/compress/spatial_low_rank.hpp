@@ -45,6 +45,9 @@ struct spatial_low_rank {
   listener on_note{};                         ///< hears what stays as it was, and why
 
   [[nodiscard]] std::string name() const { return what; }
+  void settings(settings_words& say) const {
+    say("rule", rule), say("solver", solver == compute::svd ? "svd" : "another"), say("ignore", ignore);
+  }
   [[nodiscard]] error_kind leaves_errors() const noexcept { return error_kind::bounded; }
 
   /// What run() would do; rows and columns are those of the unfolded kernel, [in·h, out·w]. Collective.

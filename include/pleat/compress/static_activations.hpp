@@ -30,6 +30,9 @@ struct static_activations {
   /// samples at a time (one more at the most, where parameters are sharded); no number depends on it
   index_t batch = 64;
 
+  friend std::string words_of(static_activations const& a) {
+    return words_of(a.data) + ", " + words_of(a.observer) + ", batches of " + std::to_string(a.batch);
+  }
   /// \throws error if there is nothing to look at
   PLEAT_ONCE inline void check(char const* call) const {
     if (batch < 1)

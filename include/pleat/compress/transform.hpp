@@ -22,7 +22,7 @@
 ///     static constexpr bool only_reads = true;                       // it writes no value of the model that it is given, which it leaves behind: m = m.clone() (default: false)
 ///     static constexpr char const* what = "…";                       // for messages (optional)
 ///     std::string name() const;                                      // the same with the setting that matters most, for reports (optional)
-///     std::string settings() const;                                  // what else decides: ranks compare both (optional)
+///     void settings(settings_words& say) const;                      // say("bound", bound), …: ranks compare them before it begins (optional)
 ///     error_kind leaves_errors() const;                              // what the ledger of errors may believe (default: measured)
 ///
 /// The type of the model changes once (`widen`); everything else is a run-time value, per parameter name. Anything else
@@ -41,6 +41,7 @@
 #include <pleat/codec/form.hpp>
 #include <pleat/compress/detail/did_you_mean.hpp>
 #include <pleat/compress/error_ledger.hpp>
+#include <pleat/compress/settings.hpp>
 #include <pleat/nn/describe.hpp>
 #include <pleat/nn/trainable.hpp>
 #include <pleat/parallel/model.hpp>
@@ -99,20 +100,11 @@ template <class Step> [[nodiscard]] std::string name_of_step(Step const& step) {
   else return "a transform of the user's";
 }
 
-/// What ranks must have been told alike, as a line.
+/// What ranks must have been told alike, a line for the step and for each of its settings.
 template <class Step> [[nodiscard]] std::string words_of_step(Step const& step) {
-  std::string words = name_of_step(step);
-  if constexpr (requires {
-                  { step.settings() } -> std::convertible_to<std::string>;
-                })
-    words += step.settings();
-  return words + "\n";
-}
-/// ", except a b", or nothing for no names.
-PLEAT_ONCE [[nodiscard]] inline std::string words_of_names(char const* before, std::vector<std::string> const& names) {
-  std::string words;
-  for (auto const& n : names) words += (words.empty() ? before : "") + (" " + n);
-  return words;
+  settings_words words(name_of_step(step));
+  if constexpr (tells_settings<Step>) step.settings(words);
+  return words.text();
 }
 
 // Functions, not lambdas in an initialiser: clang 16 crashes on those.
