@@ -42,7 +42,7 @@ struct evbmf {};
 using rank_rule = std::variant<by_rank, by_energy, by_error, by_budget, evbmf>;
 
 /// "energy 0.9"
-PLEAT_ONCE [[nodiscard]] inline std::string words_of(rank_rule const& r) {
+PLEAT_LAZY [[nodiscard]] inline std::string words_of(rank_rule const& r) {
   if (auto const* k = std::get_if<by_rank>(&r)) return "rank " + words_of(k->rank);
   if (auto const* e = std::get_if<by_energy>(&r)) return "energy " + words_of(e->energy);
   if (auto const* e = std::get_if<by_error>(&r)) return "error " + words_of(e->epsilon);
