@@ -158,7 +158,10 @@ template <class T, class Space> class arena {
     a.lay_out(net, over, ties, false, &other);
     return a;
   }
-  [[nodiscard]] bool shares(arena const& other) const noexcept { return values_.data() == other.values_.data(); }
+  /// Whether it does. Never at stage 3, where a rank may hold nothing.
+  [[nodiscard]] bool shares(arena const& other) const noexcept {
+    return over_.stage < 3 && values_.data() == other.values_.data();
+  }
   /// Zeroes the values of an entry of such an arena that come from nowhere.
   void clear_values(arena_entry const& e) noexcept { clear_values(e.begin, e.end); }
 
