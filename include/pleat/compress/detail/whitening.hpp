@@ -11,7 +11,7 @@
 #include <vector>
 
 #include <pleat/base/error.hpp>
-#include <pleat/compute/tsqr.hpp>
+#include <pleat/compute/qr.hpp>
 #include <pleat/tensor/extents.hpp>
 
 namespace pleat::compress::detail {
