@@ -19,6 +19,7 @@
 #include <pleat/comm/attempt.hpp>
 #include <pleat/compress/error_ledger.hpp>
 #include <pleat/compress/hint.hpp>
+#include <pleat/compress/settings.hpp>
 #include <pleat/compress/teacher.hpp>
 #include <pleat/compute/distill.hpp>
 #include <pleat/compute/reduce.hpp>
