@@ -46,7 +46,7 @@ function(pleat_add_kernels)
   add_library(pleat_kernels STATIC EXCLUDE_FROM_ALL ${ARGN})
   add_library(pleat::kernels ALIAS pleat_kernels)
   target_link_libraries(pleat_kernels PUBLIC pleat::pleat)
-  target_compile_definitions(pleat_kernels INTERFACE PLEAT_ONCE_ELSEWHERE)
+  target_compile_definitions(pleat_kernels PUBLIC PLEAT_ONCE_ELSEWHERE)
   # What a project may have turned on for its own sources: these define macros, so they cannot be joined to one; they hold no
   # modules; and nobody wants to hear a linter about them.
   set_target_properties(pleat_kernels PROPERTIES UNITY_BUILD OFF CXX_SCAN_FOR_MODULES OFF

@@ -1,6 +1,6 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-// What a program needs once (PLEAT_ONCE): files, messages, reports. Headers that the doors leave out come by their own
+// What programs take from here (PLEAT_COMPILED_ONCE): files, messages, reports. Headers that the doors leave out come by their own
 // names; the test headers/once says which is missing.
 #define PLEAT_ONCE_HERE
 #include <pleat/pleat.hpp>

@@ -20,18 +20,23 @@
 #endif
 
 /// A function that is not worth inlining and that few translation units call: files, reports, words of errors. Not for
-/// what a call of the hot path passes through. The word goes first, before attributes: `PLEAT_ONCE [[nodiscard]] inline
+/// what a call of the hot path passes through. The word goes first, before attributes: `PLEAT_ONCE [[nodiscard]]
 /// std::string words_of(...)`. It makes a template of the function, with a parameter that nobody names, so that a
 /// translation unit that does not call it compiles nothing of what the body needs. Hence not for virtual functions,
-/// operators and destructors, nor for what is defined outside of its class or passed by its address. A program that
-/// links pleat::kernels gets PLEAT_ONCE_ELSEWHERE defined: there it is no template, and its code is left to that
-/// target, which is compiled with PLEAT_ONCE_HERE. No type's layout and no body depends on it.
-#if defined(PLEAT_ONCE_HERE)
-#define PLEAT_ONCE [[gnu::used, gnu::noinline]]
-#elif defined(PLEAT_ONCE_ELSEWHERE) && defined(__GNUC__) && !defined(__clang__) && !defined(__CUDACC__)
-#define PLEAT_ONCE [[gnu::gnu_inline, gnu::optimize("O0")]]
-#else
+/// operators and destructors, nor for what is passed by its address. Defined outside of its class, it begins with
+/// `template <class>`.
 #define PLEAT_ONCE template <class = void> [[gnu::noinline]]
+
+/// Behind the definition of a PLEAT_ONCE function that many programs call: `PLEAT_COMPILED_ONCE(std::string words_of(...))`
+/// leaves its code to pleat::kernels in a program that links that target (PLEAT_ONCE_ELSEWHERE), and says nothing in
+/// others. Such a function is not inline, hence defined outside of its class: a compiler compiles inline ones all the
+/// same. Without the line a function stays as right; whoever calls it compiles it.
+#if defined(PLEAT_ONCE_HERE)  // a source of pleat::kernels
+#define PLEAT_COMPILED_ONCE(...) template __VA_ARGS__
+#elif defined(PLEAT_ONCE_ELSEWHERE)
+#define PLEAT_COMPILED_ONCE(...) extern template __VA_ARGS__
+#else
+#define PLEAT_COMPILED_ONCE(...) static_assert(true)
 #endif
 
 /// A function that stays inline but is no accessor: PLEAT_ONCE without the rest. A template of nothing, so that who

@@ -113,11 +113,7 @@ template <class = void> class local_endpoint_of : public std::enable_shared_from
 
 using local_endpoint = local_endpoint_of<>;
 
-#if defined(PLEAT_ONCE_HERE)
-template class local_endpoint_of<>;
-#elif defined(PLEAT_ONCE_ELSEWHERE)
-extern template class local_endpoint_of<>;
-#endif
+PLEAT_COMPILED_ONCE(class local_endpoint_of<>);
 
 }  // namespace detail
 

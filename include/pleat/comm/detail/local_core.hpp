@@ -436,10 +436,6 @@ class local_core_of : public local_operation, public std::enable_shared_from_thi
 
 using local_core = local_core_of<>;
 
-#if defined(PLEAT_ONCE_HERE)
-template class local_core_of<>;
-#elif defined(PLEAT_ONCE_ELSEWHERE)
-extern template class local_core_of<>;
-#endif
+PLEAT_COMPILED_ONCE(class local_core_of<>);
 
 }  // namespace pleat::comm::detail

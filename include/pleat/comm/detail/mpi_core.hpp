@@ -480,12 +480,7 @@ template <class = void> class mpi_core_of : public std::enable_shared_from_this<
 
 using mpi_core = mpi_core_of<>;
 
-#if defined(PLEAT_ONCE_HERE)
-template struct mpi_operation<mpi_core_of<>>;
-template class mpi_core_of<>;
-#elif defined(PLEAT_ONCE_ELSEWHERE)
-extern template struct mpi_operation<mpi_core_of<>>;
-extern template class mpi_core_of<>;
-#endif
+PLEAT_COMPILED_ONCE(struct mpi_operation<mpi_core_of<>>);
+PLEAT_COMPILED_ONCE(class mpi_core_of<>);
 
 }  // namespace pleat::comm::detail
