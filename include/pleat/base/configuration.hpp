@@ -15,7 +15,7 @@
 namespace pleat {
 
 /// Name and value of every fact. Needs Kokkos to be running for the thread count.
-PLEAT_ONCE [[nodiscard]] inline std::vector<std::pair<std::string, std::string>> configuration() {
+PLEAT_ONCE [[nodiscard]] std::vector<std::pair<std::string, std::string>> configuration() {
   auto const v = version();
   std::vector<std::pair<std::string, std::string>> facts;
   auto const say = [&](char const* name, std::string value) { facts.emplace_back(name, std::move(value)); };
@@ -35,7 +35,7 @@ PLEAT_ONCE [[nodiscard]] inline std::vector<std::pair<std::string, std::string>>
 }
 
 /// The facts as aligned lines.
-PLEAT_ONCE [[nodiscard]] inline std::string configuration_report() {
+PLEAT_ONCE [[nodiscard]] std::string configuration_report() {
   std::string text;
   for (auto const& [name, value] : configuration())
     text += name + std::string(name.size() < 18 ? 18 - name.size() : 1, ' ') + value + "\n";

@@ -14,11 +14,12 @@ namespace pleat {
 
 namespace detail {
 /// \throws error unless Kokkos runs: what it says itself is an abort
-PLEAT_ONCE inline void demand_kokkos() {
+PLEAT_ONCE void demand_kokkos() {
   if (Kokkos::is_initialized()) return;
   throw error{"context", "Kokkos is not running",
               "Work inside pleat::run::launch, or keep a pleat::runtime (or your own Kokkos::ScopeGuard) in main"};
 }
+PLEAT_COMPILED_ONCE(void demand_kokkos());
 }  // namespace detail
 
 /// An execution-space instance of its own with its own pool. Not copyable: tensors point into it and must not outlive

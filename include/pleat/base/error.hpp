@@ -27,12 +27,7 @@ class error : public std::runtime_error {
   /// \param problem what was expected and what was found, with the numbers
   /// \param remedy  what the user can do (may be empty)
   /// \param rank    the rank that saw it; -1 where there is only one
-  PLEAT_ONCE inline error(std::string call, std::string problem, std::string remedy = {}, int rank = -1)
-      : std::runtime_error(sentence(call, problem, remedy, rank)),
-        call_(std::move(call)),
-        problem_(std::move(problem)),
-        remedy_(std::move(remedy)),
-        rank_(rank) {}
+  PLEAT_ONCE error(std::string call, std::string problem, std::string remedy = {}, int rank = -1);
 
   [[nodiscard]] std::string const& call() const noexcept { return call_; }
   [[nodiscard]] std::string const& problem() const noexcept { return problem_; }
@@ -43,8 +38,8 @@ class error : public std::runtime_error {
   [[nodiscard]] error on_rank(int rank) const { return {call_, problem_, remedy_, rank}; }
 
  private:
-  PLEAT_ONCE inline static std::string sentence(std::string const& call, std::string const& problem,
-                                                std::string const& remedy, int rank) {
+  PLEAT_ONCE static std::string sentence(std::string const& call, std::string const& problem, std::string const& remedy,
+                                         int rank) {
     std::string text = "pleat: ";
     if (rank >= 0) text += "rank " + std::to_string(rank) + ": ";
     text += call + ": " + problem;
@@ -55,5 +50,14 @@ class error : public std::runtime_error {
   std::string call_, problem_, remedy_;
   int rank_;
 };
+
+template <class>
+error::error(std::string call, std::string problem, std::string remedy, int rank)
+    : std::runtime_error(sentence(call, problem, remedy, rank)),
+      call_(std::move(call)),
+      problem_(std::move(problem)),
+      remedy_(std::move(remedy)),
+      rank_(rank) {}
+PLEAT_COMPILED_ONCE(error::error(std::string call, std::string problem, std::string remedy, int rank));
 
 }  // namespace pleat

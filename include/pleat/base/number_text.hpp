@@ -13,7 +13,7 @@ namespace pleat::detail {
 
 /// A number in as few digits as say which one it is: "0.1". What is none is "nan" on every platform: its sign, which
 /// some functions print, says nothing.
-PLEAT_ONCE [[nodiscard]] inline std::string number_text(double x) {
+PLEAT_ONCE [[nodiscard]] std::string number_text(double x) {
   if (x != x) return "nan";
   char text[32];
   return {text, std::to_chars(text, text + sizeof text, x).ptr};

@@ -38,7 +38,7 @@ class region {
 
 namespace detail {
 /// The type in what a compiler says of a function template over `Body`: "… [with Body = T; …]", "… [Body = T]".
-PLEAT_ONCE [[nodiscard]] inline std::string body_of(std::string_view function) {
+PLEAT_ONCE [[nodiscard]] std::string body_of(std::string_view function) {
   constexpr std::string_view key = "Body = ";
   auto const at = function.find(key);
   if (at == std::string_view::npos) return "pleat";
@@ -52,6 +52,7 @@ PLEAT_ONCE [[nodiscard]] inline std::string body_of(std::string_view function) {
   }
   return std::string(function.substr(0, end));
 }
+PLEAT_COMPILED_ONCE(std::string body_of(std::string_view function));
 template <class Body> [[nodiscard]] std::string label_of_body() { return body_of(__PRETTY_FUNCTION__); }
 }  // namespace detail
 

@@ -21,22 +21,7 @@ class kokkos_guard {
 
   /// \param threads of Kokkos' default host instance; 0: what Kokkos chooses
   /// \throws error if Kokkos has been finalized: it cannot be started a second time; for more threads than it can take
-  PLEAT_ONCE inline explicit kokkos_guard(int threads = 0) {
-    if (Kokkos::is_finalized())
-      throw error{"runtime", "Kokkos has been finalized in this process and cannot be started again",
-                  "Keep one pleat::kokkos_guard, or your own Kokkos::ScopeGuard, for the whole of main"};
-    if (Kokkos::is_initialized()) return;
-    if (threads > most_threads)
-      throw error{
-          "runtime",
-          "Kokkos takes at most " + std::to_string(most_threads) + " threads, asked for " + std::to_string(threads),
-          "Use fewer threads, and more ranks"};
-    Kokkos::InitializationSettings settings;
-    settings.set_disable_warnings(true);  // its advice on OMP_PROC_BIND puts every rank of a node on the same cores
-    if (threads > 0) settings.set_num_threads(threads);
-    Kokkos::initialize(settings);
-    started_ = true;
-  }
+  PLEAT_ONCE explicit kokkos_guard(int threads = 0);
   kokkos_guard(kokkos_guard const&) = delete;
   kokkos_guard& operator=(kokkos_guard const&) = delete;
   ~kokkos_guard() {
@@ -49,5 +34,23 @@ class kokkos_guard {
  private:
   bool started_ = false;
 };
+
+template <class> kokkos_guard::kokkos_guard(int threads) {
+  if (Kokkos::is_finalized())
+    throw error{"runtime", "Kokkos has been finalized in this process and cannot be started again",
+                "Keep one pleat::kokkos_guard, or your own Kokkos::ScopeGuard, for the whole of main"};
+  if (Kokkos::is_initialized()) return;
+  if (threads > most_threads)
+    throw error{
+        "runtime",
+        "Kokkos takes at most " + std::to_string(most_threads) + " threads, asked for " + std::to_string(threads),
+        "Use fewer threads, and more ranks"};
+  Kokkos::InitializationSettings settings;
+  settings.set_disable_warnings(true);  // its advice on OMP_PROC_BIND puts every rank of a node on the same cores
+  if (threads > 0) settings.set_num_threads(threads);
+  Kokkos::initialize(settings);
+  started_ = true;
+}
+PLEAT_COMPILED_ONCE(kokkos_guard::kokkos_guard(int threads));
 
 }  // namespace pleat

@@ -31,8 +31,7 @@ struct error_norms {
 };
 
 /// The error of `decoded` against `values`. \throws error if the lengths differ
-PLEAT_ONCE [[nodiscard]] inline error_norms measure_error(std::span<float const> values,
-                                                          std::span<float const> decoded) {
+PLEAT_ONCE [[nodiscard]] error_norms measure_error(std::span<float const> values, std::span<float const> decoded) {
   if (values.size() != decoded.size())
     throw error{"codec::measure_error",
                 "compares " + std::to_string(values.size()) + " values with " + std::to_string(decoded.size()),
@@ -47,5 +46,6 @@ PLEAT_ONCE [[nodiscard]] inline error_norms measure_error(std::span<float const>
   e.frobenius = std::sqrt(squares);
   return e;
 }
+PLEAT_COMPILED_ONCE(error_norms measure_error(std::span<float const> values, std::span<float const> decoded));
 
 }  // namespace pleat::codec

@@ -33,12 +33,15 @@ struct learned_steps {
   [[nodiscard]] double at(what k, std::size_t i) const noexcept { return numbers[k * size() + i]; }
 
   /// Steps that have not moved yet.
-  PLEAT_ONCE [[nodiscard]] inline static learned_steps begin(std::vector<float> const& steps, index_t group) {
-    learned_steps s{group, std::vector<double>(kinds * steps.size(), 0.0)};
-    std::copy(steps.begin(), steps.end(), s.numbers.begin());
-    return s;
-  }
+  PLEAT_ONCE [[nodiscard]] static learned_steps begin(std::vector<float> const& steps, index_t group);
 };
+
+template <class> learned_steps learned_steps::begin(std::vector<float> const& steps, index_t group) {
+  learned_steps s{group, std::vector<double>(kinds * steps.size(), 0.0)};
+  std::copy(steps.begin(), steps.end(), s.numbers.begin());
+  return s;
+}
+PLEAT_COMPILED_ONCE(learned_steps learned_steps::begin(std::vector<float> const& steps, index_t group));
 
 /// Where the steps of a part of a weight lie among those of the whole: an array [learned_steps::kinds, rows, steps of a
 /// row].
@@ -48,8 +51,7 @@ struct step_places {
 };
 
 /// \param part of the weight, cut along its rows or its columns \throws error for a part that cuts a group
-PLEAT_ONCE [[nodiscard]] inline step_places places_of_steps(extents const& weight, index_box const& part,
-                                                            index_t group) {
+PLEAT_ONCE [[nodiscard]] step_places places_of_steps(extents const& weight, index_box const& part, index_t group) {
   index_t const inner = weight.rank() > 1 ? weight.size_from(2) : 1, columns = columns_of(weight);
   index_range const rows = weight.rank() > 0 ? part[0] : index_range{0, 1};
   index_range steps{0, 1};
@@ -72,9 +74,10 @@ PLEAT_ONCE [[nodiscard]] inline step_places places_of_steps(extents const& weigh
   p.here[2] = steps;
   return p;
 }
+PLEAT_COMPILED_ONCE(step_places places_of_steps(extents const& weight, index_box const& part, index_t group));
 
 /// \throws error for steps that nothing learns: negative or not finite \param call who says so
-PLEAT_ONCE inline void demand_steps(char const* call, learned_steps const& s) {
+PLEAT_ONCE void demand_steps(char const* call, learned_steps const& s) {
   for (std::size_t i = 0; i < s.numbers.size(); ++i)
     if (!std::isfinite(s.numbers[i]) || (i / s.size() != learned_steps::first_moment && s.numbers[i] < 0))
       throw error{call,

@@ -21,8 +21,8 @@ namespace pleat::comm {
 
 /// Numbers that must be equal on all ranks. Collective. \throws error on every rank alike \param what that a rank has
 /// another of
-PLEAT_ONCE inline void agree_on_hash(comm::communicator& ranks, std::uint64_t mine, std::string const& call,
-                                     std::string const& what, std::string const& remedy) {
+PLEAT_ONCE void agree_on_hash(comm::communicator& ranks, std::uint64_t mine, std::string const& call,
+                              std::string const& what, std::string const& remedy) {
   std::vector<std::uint64_t> all(static_cast<std::size_t>(ranks.size()));
   ranks.all_gather(std::span<std::uint64_t const>(&mine, 1), std::span<std::uint64_t>(all));
   for (std::size_t r = 1; r < all.size(); ++r)
@@ -33,12 +33,14 @@ PLEAT_ONCE inline void agree_on_hash(comm::communicator& ranks, std::uint64_t mi
                   remedy}
           .on_rank(ranks.rank());
 }
+PLEAT_COMPILED_ONCE(void agree_on_hash(comm::communicator& ranks, std::uint64_t mine, std::string const& call,
+                                       std::string const& what, std::string const& remedy));
 
 /// Texts that must be equal, compared by their hash. Collective. \throws error on every rank alike, with the first line
 /// that differs
 /// \param what what the lines describe: "the network"
-PLEAT_ONCE inline void agree_on_text(comm::communicator& ranks, std::string const& mine, std::string const& call,
-                                     std::string const& what, std::string const& remedy) {
+PLEAT_ONCE void agree_on_text(comm::communicator& ranks, std::string const& mine, std::string const& call,
+                              std::string const& what, std::string const& remedy) {
   if (ranks.size() == 1) return;
   std::uint64_t const hash = random::hash(mine);
   std::vector<std::uint64_t> all(static_cast<std::size_t>(ranks.size()));
@@ -67,5 +69,7 @@ PLEAT_ONCE inline void agree_on_text(comm::communicator& ranks, std::string cons
               what + " of rank " + std::to_string(rank) + " is not that of rank 0: " + y + " there, " + x + " here",
               remedy, ranks.rank()};
 }
+PLEAT_COMPILED_ONCE(void agree_on_text(comm::communicator& ranks, std::string const& mine, std::string const& call,
+                                       std::string const& what, std::string const& remedy));
 
 }  // namespace pleat::comm

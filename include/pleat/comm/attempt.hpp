@@ -24,7 +24,7 @@ namespace pleat::comm {
 namespace detail {
 
 /// The exception under way as a message: call, problem and remedy, a line each. \param call of what is no pleat::error
-PLEAT_ONCE [[nodiscard]] inline std::string words_of_failure(char const* call) {
+PLEAT_ONCE [[nodiscard]] std::string words_of_failure(char const* call) {
   try {
     throw;
   } catch (error const& e) {
@@ -35,13 +35,15 @@ PLEAT_ONCE [[nodiscard]] inline std::string words_of_failure(char const* call) {
     return std::string(call) + "\nan exception that is no std::exception\n";
   }
 }
-PLEAT_ONCE [[nodiscard]] inline error error_of_words(std::string const& said) {
+PLEAT_COMPILED_ONCE(std::string words_of_failure(char const* call));
+PLEAT_ONCE [[nodiscard]] error error_of_words(std::string const& said) {
   auto const first = said.find('\n'), second = said.rfind('\n');
   return error{said.substr(0, first), said.substr(first + 1, second - first - 1), said.substr(second + 1)};
 }
+PLEAT_COMPILED_ONCE(error error_of_words(std::string const& said));
 
 /// Whatever happens, ranks meet in sums of floats: what every transport can that trains.
-PLEAT_ONCE [[nodiscard]] inline std::optional<error> attempt(communicator& ranks, void (*f)(void*), void* with) {
+PLEAT_ONCE [[nodiscard]] std::optional<error> attempt(communicator& ranks, void (*f)(void*), void* with) {
   std::string said;
   try {
     f(with);
@@ -62,6 +64,7 @@ PLEAT_ONCE [[nodiscard]] inline std::optional<error> attempt(communicator& ranks
   std::transform(letters.begin(), letters.end(), said.begin(), [](float c) { return static_cast<char>(c); });
   return error_of_words(said);
 }
+PLEAT_COMPILED_ONCE(std::optional<error> attempt(communicator& ranks, void (*f)(void*), void* with));
 
 }  // namespace detail
 
@@ -128,19 +131,22 @@ class attempts {
     }
   }
   /// Collective. \throws error on every rank alike, if any rank's piece failed
-  PLEAT_ONCE inline void meet(communicator& ranks) const {
-    all_or_none(ranks, [&] {
-      if (first_) std::rethrow_exception(first_);
-    });
-  }
+  PLEAT_ONCE void meet(communicator& ranks) const;
 
  private:
   std::exception_ptr first_{};
   bool at_once_;
 };
 
+template <class> void attempts::meet(communicator& ranks) const {
+  all_or_none(ranks, [&] {
+    if (first_) std::rethrow_exception(first_);
+  });
+}
+PLEAT_COMPILED_ONCE(void attempts::meet(communicator& ranks) const);
+
 /// Rank 0's text, on all. Collective.
-PLEAT_ONCE inline void share_text(communicator& ranks, std::string& text) {
+PLEAT_ONCE void share_text(communicator& ranks, std::string& text) {
   text.resize(static_cast<std::size_t>(ranks.broadcast_value(static_cast<index_t>(text.size()))));
   if (!text.empty()) ranks.broadcast(text);
 }

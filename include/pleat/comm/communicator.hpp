@@ -189,7 +189,7 @@ class communicator {
 
   /// Collective: ranks of one color become one group, ordered by key, then by rank. A negative color gives an empty
   /// communicator.
-  PLEAT_ONCE [[nodiscard]] inline communicator split(int color, int key) {
+  PLEAT_ONCE [[nodiscard]] communicator split(int color, int key) {
     prepare({.kind = call_kind::split, .root = color, .tag = key});
     communicator c;
     if (auto t = transport_->split(color, key)) {
@@ -213,7 +213,7 @@ class communicator {
 
   /// Waiting longer than this throws on the ranks that wait, and names the ranks that did not come. Negative: wait for
   /// ever. Call it on all ranks alike. \throws error if the transport has no time-outs
-  PLEAT_ONCE inline void set_timeout(double seconds) {
+  PLEAT_ONCE void set_timeout(double seconds) {
     demand_transport("set_timeout");
     transport_->set_timeout(seconds);
     seconds_ = seconds;
@@ -337,7 +337,7 @@ class communicator {
     return {.kind = call_kind::receive, .out = detail::writing(data), .root = peer, .tag = tag};
   }
 
-  PLEAT_ONCE inline void adopt(owned_ptr<transport> t) {
+  PLEAT_ONCE void adopt(owned_ptr<transport> t) {
     transport_ = std::move(t);
     briefly_ = transport_->runs_briefly();
     rank_ = transport_->rank();
@@ -392,15 +392,10 @@ class communicator {
     look_closer(c);
     count(c.kind, c.bytes());
   }
-  PLEAT_ONCE inline void look_closer(call const& c) {
-    demand_transport(name_of(c.kind));
-    if (checks_ == checks::off) return;
-    if (!detail::surely_right(c, size_)) detail::verifier(c, rank_, size_).run();
-    if (checks_ == checks::collective) agree(c);
-  }
+  PLEAT_ONCE void look_closer(call const& c);
 
   /// The rung `checks::collective`: every rank learns what every rank is about to do, or throws the same sentence.
-  PLEAT_ONCE inline void agree(call const& c) {
+  PLEAT_ONCE void agree(call const& c) {
     constexpr std::size_t fields = 5;
     if (c.kind == call_kind::send || c.kind == call_kind::receive || size_ == 1) return;
     auto const number = [](auto x) { return static_cast<std::int64_t>(x); };
@@ -457,7 +452,7 @@ class communicator {
                 "Every rank must make the same calls in the same order", rank_};
   }
 
-  PLEAT_ONCE inline void agree_on_parts(call const& c) {
+  PLEAT_ONCE void agree_on_parts(call const& c) {
     auto const n = static_cast<std::size_t>(size_);
     scratch_.resize(n + 2 * n);
     std::copy(c.in_parts.counts.begin(), c.in_parts.counts.end(), scratch_.begin());
@@ -495,5 +490,13 @@ class communicator {
   std::array<traffic, call_kinds> traffic_{};
   std::vector<index_t> scratch_;
 };
+
+template <class> void communicator::look_closer(call const& c) {
+  demand_transport(name_of(c.kind));
+  if (checks_ == checks::off) return;
+  if (!detail::surely_right(c, size_)) detail::verifier(c, rank_, size_).run();
+  if (checks_ == checks::collective) agree(c);
+}
+PLEAT_COMPILED_ONCE(void communicator::look_closer(call const& c));
 
 }  // namespace pleat::comm

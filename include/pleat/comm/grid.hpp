@@ -34,7 +34,7 @@ class grid {
   /// Collective over `world`.
   /// \throws error if the mesh does not have world.size() ranks (with the nearest that has), or if ranks come with
   /// different meshes; on every rank alike
-  PLEAT_ONCE inline grid(communicator& world, pleat::mesh const& m) : mesh_(m), rank_(world.rank()), alone_(self()) {
+  PLEAT_ONCE grid(communicator& world, pleat::mesh const& m) : mesh_(m), rank_(world.rank()), alone_(self()) {
     agree(world);
     m.demand_ranks(world.size());
     std::uint32_t const wide = m.wide().bits;
@@ -72,7 +72,7 @@ class grid {
 
  private:
   /// Meshes that differ would split the ranks in different ways, and hang: the text's hash is compared first.
-  PLEAT_ONCE inline void agree(communicator& world) const {
+  PLEAT_ONCE void agree(communicator& world) const {
     std::uint64_t const mine = mesh_.hash();
     std::vector<std::uint64_t> all(static_cast<std::size_t>(world.size()));
     world.all_gather(std::span<std::uint64_t const>(&mine, 1), std::span<std::uint64_t>(all));

@@ -125,7 +125,7 @@ PLEAT_COMPILED_ONCE(class local_endpoint_of<>);
 /// - A send completes when its receive has been posted: code that sends first on both sides stops here, as MPI allows.
 class local : public detail::named_calls<local> {
  public:
-  PLEAT_ONCE inline local(std::shared_ptr<detail::local_core> core, int rank)
+  PLEAT_ONCE local(std::shared_ptr<detail::local_core> core, int rank)
       : end_(std::make_shared<detail::local_endpoint>(std::move(core), rank)) {}
   local(local&&) noexcept = default;
   local& operator=(local&&) noexcept = default;
@@ -141,30 +141,27 @@ class local : public detail::named_calls<local> {
   void set_timeout(double seconds) noexcept { end_->seconds = seconds; }
 
   /// Ranks of one color become one group, ordered by key, then by rank. A negative color belongs to none.
-  PLEAT_ONCE [[nodiscard]] inline owned_ptr<local> split(int color, int key) {
-    detail::local_core::place p;
-    end_->run({.kind = call_kind::split, .out = {&p, 0, dtype::u8}, .root = color, .tag = key});
-    return p.core ? make_owned<local>(p.core, p.rank) : nullptr;
-  }
+  PLEAT_ONCE [[nodiscard]] owned_ptr<local> split(int color, int key);
 
  private:
   std::shared_ptr<detail::local_endpoint> end_;
 };
 
+template <class> owned_ptr<local> local::split(int color, int key) {
+  detail::local_core::place p;
+  end_->run({.kind = call_kind::split, .out = {&p, 0, dtype::u8}, .root = color, .tag = key});
+  return p.core ? make_owned<local>(p.core, p.rank) : nullptr;
+}
+PLEAT_COMPILED_ONCE(owned_ptr<local> local::split(int color, int key));
+
 /// n ranks in one process: hand communicator(r) to thread r.
 class local_group {
  public:
-  PLEAT_ONCE inline explicit local_group(int ranks) : core_(std::make_shared<detail::local_core>(checked(ranks))) {}
+  PLEAT_ONCE explicit local_group(int ranks);
 
   [[nodiscard]] int size() const noexcept { return core_->size(); }
   /// The communicator of one rank. Ask once per rank.
-  PLEAT_ONCE [[nodiscard]] inline comm::communicator communicator(int rank) const {
-    if (rank < 0 || rank >= size())
-      throw error{"local_group::communicator",
-                  "rank " + std::to_string(rank) + " is not in [0, " + std::to_string(size()) + ")",
-                  "Ask for the communicator of a rank from 0 to size() - 1"};
-    return comm::communicator(local(core_, rank));
-  }
+  PLEAT_ONCE [[nodiscard]] comm::communicator communicator(int rank) const;
   /// Rank `rank` ends and will never come again: operations that need it, of this group and of groups split from it,
   /// fail on every other rank with an error that carries this reason. Call it from any thread.
   PLEAT_LAZY void abandon(int rank, std::string const& reason) const { core_->abandon(rank, reason); }
@@ -176,13 +173,25 @@ class local_group {
   PLEAT_LAZY [[nodiscard]] bool heard_of_departure(int rank) const { return core_->heard_of_departure(rank); }
 
  private:
-  PLEAT_ONCE inline static int checked(int ranks) {
+  PLEAT_ONCE static int checked(int ranks) {
     if (ranks < 1)
       throw error{"local_group", std::to_string(ranks) + " ranks were asked for", "A group has at least one rank"};
     return ranks;
   }
   std::shared_ptr<detail::local_core> core_;
 };
+
+template <class> local_group::local_group(int ranks) : core_(std::make_shared<detail::local_core>(checked(ranks))) {}
+PLEAT_COMPILED_ONCE(local_group::local_group(int ranks));
+
+template <class> comm::communicator local_group::communicator(int rank) const {
+  if (rank < 0 || rank >= size())
+    throw error{"local_group::communicator",
+                "rank " + std::to_string(rank) + " is not in [0, " + std::to_string(size()) + ")",
+                "Ask for the communicator of a rank from 0 to size() - 1"};
+  return comm::communicator(local(core_, rank));
+}
+PLEAT_COMPILED_ONCE(comm::communicator local_group::communicator(int rank) const);
 
 /// What a rank whose function has returned is to those that still wait for it.
 enum class on_return : std::uint8_t {

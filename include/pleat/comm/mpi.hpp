@@ -38,19 +38,12 @@ class mpi : public detail::named_calls<mpi> {
   };
 
   /// Collective: a private duplicate, freed at the end, which reports errors instead of aborting.
-  PLEAT_ONCE [[nodiscard]] inline static mpi duplicate(MPI_Comm of, options o) {
-    demand_running("comm::mpi::duplicate", of);
-    MPI_Comm copy = MPI_COMM_NULL;
-    if (int const code = MPI_Comm_dup(of, &copy); code != MPI_SUCCESS)
-      detail::mpi_fail(code, "comm::mpi::duplicate", -1);
-    MPI_Comm_set_errhandler(copy, MPI_ERRORS_RETURN);
-    return mpi(std::make_shared<detail::mpi_core>(copy, true, o.max_count));
-  }
+  PLEAT_ONCE [[nodiscard]] static mpi duplicate(MPI_Comm of, options o);
   PLEAT_LAZY [[nodiscard]] static mpi duplicate(MPI_Comm of) { return duplicate(of, options{}); }
 
   /// The user's own communicator, as it is: not freed, error handler untouched, traffic shared with the user's. Once its
   /// owner frees it, every call but progress() throws error (in MPICH: as soon as nothing is under way on it).
-  PLEAT_ONCE [[nodiscard]] inline static mpi borrow(MPI_Comm of, options o) {
+  PLEAT_ONCE [[nodiscard]] static mpi borrow(MPI_Comm of, options o) {
     demand_running("comm::mpi::borrow", of);
     return mpi(std::make_shared<detail::mpi_core>(of, false, o.max_count));
   }
@@ -73,18 +66,11 @@ class mpi : public detail::named_calls<mpi> {
   /// time-out this communicator refuses further calls: MPI cannot take an operation back.
   PLEAT_LAZY void set_timeout(double seconds) { core_->set_timeout(seconds); }
 
-  PLEAT_ONCE [[nodiscard]] inline owned_ptr<mpi> split(int color, int key) {
-    core_->demand_not_freed("split");
-    MPI_Comm part = MPI_COMM_NULL;
-    core_->check(MPI_Comm_split(core_->comm, color < 0 ? MPI_UNDEFINED : color, key, &part), "split");
-    if (part == MPI_COMM_NULL) return nullptr;
-    MPI_Comm_set_errhandler(part, MPI_ERRORS_RETURN);
-    return make_owned<mpi>(mpi(std::make_shared<detail::mpi_core>(part, true, core_->max_count)));
-  }
+  PLEAT_ONCE [[nodiscard]] owned_ptr<mpi> split(int color, int key);
 
  private:
   explicit mpi(std::shared_ptr<detail::mpi_core> core) : core_(std::move(core)) {}
-  PLEAT_ONCE inline static void demand_running(char const* call, MPI_Comm of) {
+  PLEAT_ONCE static void demand_running(char const* call, MPI_Comm of) {
     if (detail::mpi_is_over())
       throw error{call, "MPI is not running", "Call MPI_Init_thread first, or hold a comm::mpi_guard"};
     if (of == MPI_COMM_NULL)
@@ -92,5 +78,24 @@ class mpi : public detail::named_calls<mpi> {
   }
   std::shared_ptr<detail::mpi_core> core_;
 };
+
+template <class> mpi mpi::duplicate(MPI_Comm of, options o) {
+  demand_running("comm::mpi::duplicate", of);
+  MPI_Comm copy = MPI_COMM_NULL;
+  if (int const code = MPI_Comm_dup(of, &copy); code != MPI_SUCCESS) detail::mpi_fail(code, "comm::mpi::duplicate", -1);
+  MPI_Comm_set_errhandler(copy, MPI_ERRORS_RETURN);
+  return mpi(std::make_shared<detail::mpi_core>(copy, true, o.max_count));
+}
+PLEAT_COMPILED_ONCE(mpi mpi::duplicate(MPI_Comm of, options o));
+
+template <class> owned_ptr<mpi> mpi::split(int color, int key) {
+  core_->demand_not_freed("split");
+  MPI_Comm part = MPI_COMM_NULL;
+  core_->check(MPI_Comm_split(core_->comm, color < 0 ? MPI_UNDEFINED : color, key, &part), "split");
+  if (part == MPI_COMM_NULL) return nullptr;
+  MPI_Comm_set_errhandler(part, MPI_ERRORS_RETURN);
+  return make_owned<mpi>(mpi(std::make_shared<detail::mpi_core>(part, true, core_->max_count)));
+}
+PLEAT_COMPILED_ONCE(owned_ptr<mpi> mpi::split(int color, int key));
 
 }  // namespace pleat::comm

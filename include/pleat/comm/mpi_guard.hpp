@@ -32,27 +32,8 @@ PLEAT_LAZY [[nodiscard]] constexpr std::string_view name_of(thread_level l) noex
 class mpi_guard {
  public:
   /// \param asked the thread level to ask for; what MPI gives is provided()
-  PLEAT_ONCE inline explicit mpi_guard(int* argc = nullptr, char*** argv = nullptr,
-                                       thread_level asked = thread_level::funneled)
-      : asked_(asked) {
-    int begun = 0, over = 0, level = MPI_THREAD_SINGLE;
-    MPI_Initialized(&begun);
-    MPI_Finalized(&over);
-    if (over)
-      throw error{"comm::mpi_guard", "MPI has been finalized already", "MPI can be started only once per process"};
-    if (begun) {
-      MPI_Query_thread(&level);
-    } else {
-      int const code = MPI_Init_thread(argc, argv, static_cast<int>(asked), &level);
-      MPI_Initialized(&begun);  // a return of success is not enough: ask
-      if (code != MPI_SUCCESS || !begun)
-        throw error{"comm::mpi_guard", "MPI_Init_thread did not start MPI",
-                    "Check that the program runs under this MPI's mpirun"};
-      if constexpr (detail::mpi_requests_fail_on_world) MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN);
-      started_ = true;
-    }
-    provided_ = static_cast<thread_level>(level);
-  }
+  PLEAT_ONCE explicit mpi_guard(int* argc = nullptr, char*** argv = nullptr,
+                                thread_level asked = thread_level::funneled);
   mpi_guard(mpi_guard const&) = delete;
   mpi_guard& operator=(mpi_guard const&) = delete;
   ~mpi_guard() {
@@ -67,5 +48,26 @@ class mpi_guard {
   bool started_ = false;
   thread_level asked_, provided_ = thread_level::single;
 };
+
+template <class> mpi_guard::mpi_guard(int* argc, char*** argv, thread_level asked) : asked_(asked) {
+  int begun = 0, over = 0, level = MPI_THREAD_SINGLE;
+  MPI_Initialized(&begun);
+  MPI_Finalized(&over);
+  if (over)
+    throw error{"comm::mpi_guard", "MPI has been finalized already", "MPI can be started only once per process"};
+  if (begun) {
+    MPI_Query_thread(&level);
+  } else {
+    int const code = MPI_Init_thread(argc, argv, static_cast<int>(asked), &level);
+    MPI_Initialized(&begun);  // a return of success is not enough: ask
+    if (code != MPI_SUCCESS || !begun)
+      throw error{"comm::mpi_guard", "MPI_Init_thread did not start MPI",
+                  "Check that the program runs under this MPI's mpirun"};
+    if constexpr (detail::mpi_requests_fail_on_world) MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN);
+    started_ = true;
+  }
+  provided_ = static_cast<thread_level>(level);
+}
+PLEAT_COMPILED_ONCE(mpi_guard::mpi_guard(int* argc, char*** argv, thread_level asked));
 
 }  // namespace pleat::comm

@@ -14,8 +14,11 @@ namespace pleat::comm {
 /// A group of one. Messages to rank 0 are messages to oneself.
 class self : public local {
  public:
-  PLEAT_ONCE inline self() : local(std::make_shared<detail::local_core>(1), 0) {}
+  PLEAT_ONCE self();
   [[nodiscard]] static constexpr char const* name() noexcept { return "self"; }
 };
+
+template <class> self::self() : local(std::make_shared<detail::local_core>(1), 0) {}
+PLEAT_COMPILED_ONCE(self::self());
 
 }  // namespace pleat::comm

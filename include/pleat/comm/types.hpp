@@ -211,7 +211,7 @@ struct briefly {
 }
 
 /// "all_reduce(F32 x 100, sum)"
-PLEAT_ONCE [[nodiscard]] inline std::string describe(call const& c) {
+PLEAT_ONCE [[nodiscard]] std::string describe(call const& c) {
   std::string s(name_of(c.kind));
   if (c.kind == call_kind::barrier || c.kind == call_kind::split) return s;
   s += "(" + std::string(pleat::name_of(c.type()));
@@ -222,5 +222,6 @@ PLEAT_ONCE [[nodiscard]] inline std::string describe(call const& c) {
   if (c.kind == call_kind::receive) s += ", from " + std::to_string(c.root) + ", tag " + std::to_string(c.tag);
   return s + ")";
 }
+PLEAT_COMPILED_ONCE(std::string describe(call const& c));
 
 }  // namespace pleat::comm

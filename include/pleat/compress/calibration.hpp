@@ -33,29 +33,10 @@ class calibration {
   /// Nothing to look at: what a transform that needs samples refuses.
   calibration() = default;
   /// \param sample extents of one sample; \param size how many there are
-  PLEAT_ONCE inline calibration(std::string name, extents sample, index_t size, gather from, index_t subset_size)
-      : name_(std::move(name)), sample_(sample), of_(size), size_(std::min(size, subset_size)), from_(std::move(from)) {
-    if (size_ < 1)
-      throw error{"compress::calibration",
-                  "no sample to look at: '" + name_ + "' has " + std::to_string(size) + ", of which " +
-                      std::to_string(subset_size) + " are asked for",
-                  "Give at least one sample; 128 to 300 are usual"};
-    (void)run::batch_shape(name_, sample_, 1);  // throws where a batch cannot be
-  }
-  PLEAT_ONCE inline explicit calibration(io::dataset const& data, index_t subset_size = 128)
-      : calibration(
-            data.name, data.sample, data.size,
-            [&data](std::span<index_t const> s, float* out) { data.gather(s, out, nullptr); }, subset_size) {
-    data.demand_whole(false);
-    tokens_ = data.windows != nullptr;
-  }
+  PLEAT_ONCE calibration(std::string name, extents sample, index_t size, gather from, index_t subset_size);
+  PLEAT_ONCE explicit calibration(io::dataset const& data, index_t subset_size = 128);
   /// Windows of tokens.
-  PLEAT_ONCE inline explicit calibration(io::token_dataset const& data, index_t subset_size = 128)
-      : calibration(
-            data.name, extents{data.context}, data.size(),
-            [&data](std::span<index_t const> s, float* out) { data.gather(s, out, nullptr); }, subset_size) {
-    tokens_ = true;
-  }
+  PLEAT_ONCE explicit calibration(io::token_dataset const& data, index_t subset_size = 128);
   explicit calibration(io::dataset&&, index_t = 0) = delete;
   explicit calibration(io::token_dataset&&, index_t = 0) = delete;
 
@@ -89,5 +70,37 @@ class calibration {
   gather from_;
   bool tokens_ = false;  // what is gathered are numbers of tokens (tensor/token.hpp)
 };
+
+template <class>
+calibration::calibration(std::string name, extents sample, index_t size, gather from, index_t subset_size)
+    : name_(std::move(name)), sample_(sample), of_(size), size_(std::min(size, subset_size)), from_(std::move(from)) {
+  if (size_ < 1)
+    throw error{"compress::calibration",
+                "no sample to look at: '" + name_ + "' has " + std::to_string(size) + ", of which " +
+                    std::to_string(subset_size) + " are asked for",
+                "Give at least one sample; 128 to 300 are usual"};
+  (void)run::batch_shape(name_, sample_, 1);  // throws where a batch cannot be
+}
+PLEAT_COMPILED_ONCE(calibration::calibration(std::string name, extents sample, index_t size, gather from,
+                                             index_t subset_size));
+
+template <class>
+calibration::calibration(io::dataset const& data, index_t subset_size)
+    : calibration(
+          data.name, data.sample, data.size,
+          [&data](std::span<index_t const> s, float* out) { data.gather(s, out, nullptr); }, subset_size) {
+  data.demand_whole(false);
+  tokens_ = data.windows != nullptr;
+}
+PLEAT_COMPILED_ONCE(calibration::calibration(io::dataset const& data, index_t subset_size));
+
+template <class>
+calibration::calibration(io::token_dataset const& data, index_t subset_size)
+    : calibration(
+          data.name, extents{data.context}, data.size(),
+          [&data](std::span<index_t const> s, float* out) { data.gather(s, out, nullptr); }, subset_size) {
+  tokens_ = true;
+}
+PLEAT_COMPILED_ONCE(calibration::calibration(io::token_dataset const& data, index_t subset_size));
 
 }  // namespace pleat::compress

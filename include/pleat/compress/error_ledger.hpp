@@ -68,7 +68,7 @@ struct weight_error {
 struct relative_error {
   double measured = NAN, bound = NAN;
 };
-PLEAT_ONCE [[nodiscard]] inline relative_error relative_error_of(std::vector<weight_error> const& weights) noexcept {
+PLEAT_ONCE [[nodiscard]] relative_error relative_error_of(std::vector<weight_error> const& weights) noexcept {
   double all = 0, total = 0, bound = 0;
   for (auto const& w : weights)
     all = std::hypot(all, w.norm), total = std::hypot(total, w.total.frobenius),
@@ -91,7 +91,7 @@ class error_ledger {
 
   /// A stage. `weights` have name, form, kind, predicted, measured, total and norm; `since` and `bound` are worked out
   /// here.
-  PLEAT_ONCE inline void add(std::string name, std::vector<weight_error> weights) {
+  PLEAT_ONCE void add(std::string name, std::vector<weight_error> weights) {
     for (auto& w : weights) {
       weight_error const* const was = find(w.weight);
       if (was) w.since = was->since, w.bound = was->bound;
@@ -124,7 +124,7 @@ class error_ledger {
 
   /// A table: of every stage the weights that it changed. "<=" stands before what was promised, "!" before a promise
   /// that was broken.
-  PLEAT_ONCE inline void print(std::ostream& out) const {
+  PLEAT_ONCE void print(std::ostream& out) const {
     std::vector<std::vector<std::string>> rows{{"stage", "weight", "form", "error", "max", "promised", "Frobenius",
                                                 "promised", "since", "max", "at most", "Frobenius", "at most",
                                                 "of ||W||"}};
@@ -152,7 +152,7 @@ class error_ledger {
   }
 
   /// A JSON array of objects {"name", "weights": […]}, the weights as weights_json writes them.
-  PLEAT_ONCE [[nodiscard]] inline std::string json(int indent = 0) const {
+  PLEAT_ONCE [[nodiscard]] std::string json(int indent = 0) const {
     std::string const margin(static_cast<std::size_t>(indent), ' ');
     std::string text = "[";
     for (std::size_t i = 0; i < stages_.size(); ++i)
@@ -163,8 +163,7 @@ class error_ledger {
 
   /// A JSON array of objects: weight, form, kind, since, holds, norm, and four pairs {"max", "frobenius"}: predicted
   /// (null if nothing was promised), measured, bound, total.
-  PLEAT_ONCE [[nodiscard]] inline static std::string weights_json(std::vector<weight_error> const& weights,
-                                                                  int indent = 0) {
+  PLEAT_ONCE [[nodiscard]] static std::string weights_json(std::vector<weight_error> const& weights, int indent = 0) {
     std::string const margin(static_cast<std::size_t>(indent), ' ');
     auto const norms = [](codec::error_norms const& e) {
       return "{\"max\": " + detail::json_number(e.max) + ", \"frobenius\": " + detail::json_number(e.frobenius) + "}";

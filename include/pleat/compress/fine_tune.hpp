@@ -25,8 +25,7 @@ class fine_tune {
   static constexpr char const* what = "fine_tune";  ///< its name in reports and errors
 
   /// `data` is kept by reference: it must live until the transform has run.
-  PLEAT_ONCE inline explicit fine_tune(io::dataset const& data, run::fit_options options = defaults())
-      : data_(&data), options_(std::move(options)) {}
+  PLEAT_ONCE explicit fine_tune(io::dataset const& data, run::fit_options options = defaults());
   explicit fine_tune(io::dataset&&, run::fit_options = {}) = delete;
 
   [[nodiscard]] error_kind leaves_errors() const noexcept { return error_kind::trained; }
@@ -42,7 +41,7 @@ class fine_tune {
   template <class Net> void run(parallel::model<Net>& m) const { (void)pleat::run::fit(m, *data_, options_); }
 
  private:
-  PLEAT_ONCE [[nodiscard]] inline static run::fit_options defaults() {
+  PLEAT_ONCE [[nodiscard]] static run::fit_options defaults() {
     run::fit_options o;
     o.epochs = 3;
     return o;
@@ -50,5 +49,9 @@ class fine_tune {
   io::dataset const* data_;
   run::fit_options options_;
 };
+
+template <class>
+fine_tune::fine_tune(io::dataset const& data, run::fit_options options) : data_(&data), options_(std::move(options)) {}
+PLEAT_COMPILED_ONCE(fine_tune::fine_tune(io::dataset const& data, run::fit_options options));
 
 }  // namespace pleat::compress

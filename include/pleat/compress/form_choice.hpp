@@ -66,7 +66,7 @@ struct form_request {
 };
 
 /// The same for whoever compares ranks.
-PLEAT_ONCE inline void say_forms(settings_words& say, form_request const& r) {
+PLEAT_ONCE void say_forms(settings_words& say, form_request const& r) {
   say("forms", r.forms), say("misfit", r.misfit, {"refuse", "next", "ignore"});
   say("first_layer", r.first_layer), say("last_layer", r.last_layer), say("ignore", r.ignore);
 }

@@ -58,7 +58,7 @@ class layer_list {
 
   /// The sums; form and shape are empty, and latencies are not summed: there are layers without a weight. The energy of
   /// all is energy_uj(): forms differ in it.
-  PLEAT_ONCE [[nodiscard]] inline layer_row total() const {
+  PLEAT_ONCE [[nodiscard]] layer_row total() const {
     layer_row t;
     t.name = "all";
     for (auto const& r : rows_) {
@@ -74,7 +74,7 @@ class layer_list {
   }
 
   /// An aligned table, the sums in its last line.
-  PLEAT_ONCE inline void print(std::ostream& out, energy_model const& e = {}) const {
+  PLEAT_ONCE void print(std::ostream& out, energy_model const& e = {}) const {
     std::vector<std::vector<std::string>> lines{{"layer", "form", "shape", "nonzeros", "bytes", "bits/w",
                                                  "multiply-adds", "effective", "energy, uJ", "latency, us",
                                                  "of 64, us"}};
@@ -94,7 +94,7 @@ class layer_list {
 
   /// A JSON array of objects: name, form, parameters, nonzeros, bytes, multiply_adds, effective_multiply_adds,
   /// energy_uj, latency_us, latency_64_us (null where they were not measured).
-  PLEAT_ONCE [[nodiscard]] inline std::string json(energy_model const& e = {}) const {
+  PLEAT_ONCE [[nodiscard]] std::string json(energy_model const& e = {}) const {
     std::string text = "[";
     for (auto const& r : rows_)
       text += std::string(text.size() > 1 ? ",\n  " : "\n  ") + "{\"name\": " + detail::json_string(r.name) +

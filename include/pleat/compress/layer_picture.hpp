@@ -19,8 +19,8 @@ namespace pleat::compress {
 /// One block per layer, one line per stage in it: a bar of the stored bytes and a thin one of the multiply-adds with
 /// weights that are not zero, both as shares of the largest that this layer had, and in numbers. Stages without layers
 /// are left out.
-PLEAT_ONCE [[nodiscard]] inline std::string svg_layers(
-    stage_list const& list, std::string_view title = "What each layer stores and multiplies") {
+PLEAT_ONCE [[nodiscard]] std::string svg_layers(stage_list const& list,
+                                                std::string_view title = "What each layer stores and multiplies") {
   std::vector<std::string> names;
   for (auto const& s : list.stages())
     for (auto const& r : s.layers)

@@ -23,7 +23,7 @@ namespace pleat::compress {
 namespace detail {
 
 /// Where the products with a weight happen, in a layer that costs this; of how many groups the weight's shape says.
-PLEAT_ONCE [[nodiscard]] inline codec::product_places places_of(nn::layer_cost const& c, extents const& weight) {
+PLEAT_ONCE [[nodiscard]] codec::product_places places_of(nn::layer_cost const& c, extents const& weight) {
   codec::product_places at;
   at.outputs = static_cast<double>(c.out.size()) / static_cast<double>(codec::rows_of(weight));
   if (weight.rank() == 4 && c.in.rank() == 4 && c.out.rank() == 4) {

@@ -65,7 +65,7 @@ using observer = std::variant<min_max, percentile, mean_square, kl_divergence>;
 using weight_observer = observer;
 
 /// "min-max", "percentile 99.99", …
-PLEAT_ONCE [[nodiscard]] inline std::string name_of(observer const& o) {
+PLEAT_ONCE [[nodiscard]] std::string name_of(observer const& o) {
   if (auto const* p = std::get_if<percentile>(&o)) {
     std::string s = std::to_string(p->value);
     s.erase(s.find_last_not_of('0') + 1);
@@ -74,9 +74,10 @@ PLEAT_ONCE [[nodiscard]] inline std::string name_of(observer const& o) {
   }
   return o.index() == 0 ? "min-max" : o.index() == 2 ? "mean-square" : "kl";
 }
+PLEAT_COMPILED_ONCE(std::string name_of(observer const& o));
 
 /// The same with every number that decides.
-PLEAT_ONCE [[nodiscard]] inline std::string words_of(observer const& o) {
+PLEAT_ONCE [[nodiscard]] std::string words_of(observer const& o) {
   if (auto const* p = std::get_if<percentile>(&o)) return "percentile " + words_of(p->value);
   if (auto const* m = std::get_if<mean_square>(&o))
     return "mean-square to 1 - " + words_of(m->max_shrink) + " in " + words_of(m->grid) + ", patience " +
@@ -89,7 +90,7 @@ PLEAT_ONCE [[nodiscard]] inline std::string words_of(observer const& o) {
 namespace detail {
 
 /// \throws error for settings that mean nothing
-PLEAT_ONCE inline void check(observer const& o) {
+PLEAT_ONCE void check(observer const& o) {
   char const* const call = "compress::quantize";
   if (auto const* p = std::get_if<percentile>(&o))
     if (!(p->value > 0 && p->value <= 100))
@@ -118,6 +119,7 @@ PLEAT_ONCE inline void check(observer const& o) {
                   "Leave .first_bin at 128"};
   }
 }
+PLEAT_COMPILED_ONCE(void check(observer const& o));
 
 /// |x − x̂|^exponent for a magnitude.
 [[nodiscard]] inline double code_error(double magnitude, double step, int levels, double exponent) noexcept {
@@ -188,8 +190,7 @@ class error_units {
 }
 
 /// The bin after the last one that counts, by the smallest divergence.
-PLEAT_ONCE [[nodiscard]] inline int kl_bin(std::span<std::int64_t const> counts, int levels, int first,
-                                           double most_cut = 1) {
+PLEAT_ONCE [[nodiscard]] int kl_bin(std::span<std::int64_t const> counts, int levels, int first, double most_cut = 1) {
   int const n = static_cast<int>(counts.size());
   std::vector<double> p(counts.begin(), counts.end());
   if (n > 1) p[0] = p[1];  // zeros are exact under every range: they have no say
@@ -237,8 +238,7 @@ PLEAT_ONCE [[nodiscard]] inline int kl_bin(std::span<std::int64_t const> counts,
 
 /// The range that an observer sees in a histogram; 0 if it saw nothing but zeros. \throws error for settings that mean
 /// nothing
-PLEAT_ONCE [[nodiscard]] inline float range_of(observer const& o, codec::magnitude_histogram const& h,
-                                               int levels = 127) {
+PLEAT_ONCE [[nodiscard]] float range_of(observer const& o, codec::magnitude_histogram const& h, int levels = 127) {
   detail::check(o);
   int const used = h.used();
   if (used == 0 || h.largest() == 0 || o.index() == 0) return h.largest();
@@ -270,10 +270,11 @@ PLEAT_ONCE [[nodiscard]] inline float range_of(observer const& o, codec::magnitu
   return edge(detail::kl_bin(std::span<std::int64_t const>(counts).first(static_cast<std::size_t>(used)), levels,
                              kl.first_bin, kl.most_cut));
 }
+PLEAT_COMPILED_ONCE(float range_of(observer const& o, codec::magnitude_histogram const& h, int levels));
 
 /// The range that an observer sees in a row of numbers, none of which is NaN or infinite; 0 for an empty one.
 /// \throws error for settings that mean nothing
-PLEAT_ONCE [[nodiscard]] inline float range_of(observer const& o, std::span<float const> row, int levels = 127) {
+PLEAT_ONCE [[nodiscard]] float range_of(observer const& o, std::span<float const> row, int levels = 127) {
   detail::check(o);
   if (row.empty()) return 0;
   if (std::holds_alternative<kl_divergence>(o)) {
@@ -299,5 +300,6 @@ PLEAT_ONCE [[nodiscard]] inline float range_of(observer const& o, std::span<floa
   }
   return s.best();
 }
+PLEAT_COMPILED_ONCE(float range_of(observer const& o, std::span<float const> row, int levels));
 
 }  // namespace pleat::compress

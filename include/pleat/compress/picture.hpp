@@ -33,7 +33,7 @@ struct picture_frame {
   static constexpr double left = 92, right = 856, top = 84, bottom = 430;
   double low_bytes, high_bytes, low, high, step;
 
-  PLEAT_ONCE inline explicit picture_frame(std::vector<stage> const& stages) {
+  PLEAT_ONCE explicit picture_frame(std::vector<stage> const& stages) {
     double a = 1e300, b = 0, e0 = 1, e1 = 0;
     for (auto const& s : stages) {
       a = std::min(a, std::max(1.0, static_cast<double>(s.bytes)));
@@ -59,7 +59,7 @@ struct picture_frame {
   [[nodiscard]] double y(double percent) const { return bottom - (bottom - top) * (percent - low) / (high - low); }
 };
 
-PLEAT_ONCE inline void draw_axes(std::string& svg, picture_frame const& f) {
+PLEAT_ONCE void draw_axes(std::string& svg, picture_frame const& f) {
   for (double v = f.low; v <= f.high + 0.5 * f.step; v += f.step) {
     std::string const y = svg_number(f.y(v));
     svg += "<line class=\"grid\" x1=\"" + svg_number(f.left) + "\" x2=\"" + svg_number(f.right) + "\" y1=\"" + y +
@@ -110,7 +110,7 @@ struct picture_box {
 };
 
 /// Labels of two lines beside the points: of eight places the one that covers least of what is there already.
-PLEAT_ONCE inline void draw_labels(std::string& svg, picture_frame const& f, std::vector<stage> const& stages) {
+PLEAT_ONCE void draw_labels(std::string& svg, picture_frame const& f, std::vector<stage> const& stages) {
   std::vector<picture_box> taken;
   auto const point = [&](stage const& s) {
     return std::array{f.x(std::max(1.0, static_cast<double>(s.bytes))), f.y(100 * (1 - s.test_error))};
@@ -163,8 +163,7 @@ PLEAT_ONCE inline void draw_labels(std::string& svg, picture_frame const& f, std
 }  // namespace detail
 
 /// The picture as SVG text. Stages without a test error or a size are left out.
-PLEAT_ONCE [[nodiscard]] inline std::string svg(stage_list const& list,
-                                                std::string_view title = "Size against accuracy") {
+PLEAT_ONCE [[nodiscard]] std::string svg(stage_list const& list, std::string_view title = "Size against accuracy") {
   std::vector<stage> stages;
   for (auto const& s : list.stages())
     if (std::isfinite(s.test_error) && s.bytes > 0) stages.push_back(s);
@@ -198,6 +197,7 @@ PLEAT_ONCE [[nodiscard]] inline std::string svg(stage_list const& list,
   detail::draw_labels(out, f, stages);
   return out + points + "</svg>\n";
 }
+PLEAT_COMPILED_ONCE(std::string svg(stage_list const& list, std::string_view title));
 
 /// Writes the picture. \throws error if the file cannot be written
 inline void write_svg(stage_list const& list, std::string const& path,

@@ -84,11 +84,12 @@ template <class Criterion> [[nodiscard]] consteval bool says_trains() {
 }
 template <class Criterion> inline constexpr bool trains = says_trains<Criterion>();
 
-PLEAT_ONCE inline void demand_sparsity(char const* call, double sparsity) {
+PLEAT_ONCE void demand_sparsity(char const* call, double sparsity) {
   if (!(sparsity >= 0 && sparsity < 1))
     throw error{call, "sparsity is the share of zeros, in [0, 1), found " + std::to_string(sparsity),
                 "Say .sparsity = 0.9 to remove 90 %"};
 }
+PLEAT_COMPILED_ONCE(void demand_sparsity(char const* call, double sparsity));
 /// \throws error if a pattern makes no sense, or does not fit a weight or this rank's part of it
 template <class T, class Space>
 [[gnu::cold]] void demand_pattern(parallel::any_model<T, Space> const& m, char const* call, n_of_m p,

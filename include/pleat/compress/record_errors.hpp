@@ -62,8 +62,7 @@ struct difference {
   }
 
  private:
-  PLEAT_ONCE inline static double chains_of(weight_numbers const& a, weight_numbers const* b,
-                                            std::vector<double>& chains) {
+  PLEAT_ONCE static double chains_of(weight_numbers const& a, weight_numbers const* b, std::vector<double>& chains) {
     double max = 0;
     chains.assign(static_cast<std::size_t>((a.shape.size() + error_chain - 1) / error_chain), 0.0);
     for (std::size_t at = 0, k = static_cast<std::size_t>(a.first / error_chain); at < a.size(); ++k) {
@@ -94,7 +93,7 @@ class error_watch {
   void set_begun() noexcept { begun_ = true; }
   /// Numbers are compared place by place with those of as many ranks. \param ranks who divide them among them; all
   /// ranks of a model know alike \throws error if the record has begun with another number
-  PLEAT_ONCE inline void demand_divided(int ranks) {
+  PLEAT_ONCE void demand_divided(int ranks) {
     if (ranks_ == 0) ranks_ = ranks;
     if (ranks_ != ranks)
       throw error{
@@ -103,14 +102,14 @@ class error_watch {
           "Give every recipe a record and a ledger of its own, or record models of one state stage"};
   }
   /// Whether a weight has the numbers that the last stage left, bit for bit: NaN is NaN again, and +0 is not −0.
-  PLEAT_ONCE [[nodiscard]] inline bool left(std::string const& name, weight_numbers const& now) const {
+  PLEAT_ONCE [[nodiscard]] bool left(std::string const& name, weight_numbers const& now) const {
     auto const was = known_.find(name);
     return was != known_.end() && was->second.before.shape == now.shape &&
            same_bits(was->second.before.narrow, now.narrow) && same_bits(was->second.before.wide, now.wide);
   }
   /// Every rank names all weights, and gives the numbers of those that it has.
   PLEAT_LAZY void enter(std::string const& name) { names_.push_back(name); }
-  PLEAT_ONCE inline void enter(std::string const& name, std::string form, weight_numbers now) {
+  PLEAT_ONCE void enter(std::string const& name, std::string form, weight_numbers now) {
     known_[name] = {std::move(form), now, now};
   }
 
@@ -151,7 +150,7 @@ class error_watch {
   template <class T> [[nodiscard]] static bool same_bits(std::vector<T> const& a, std::vector<T> const& b) noexcept {
     return a.size() == b.size() && (a.empty() || std::memcmp(a.data(), b.data(), a.size() * sizeof(T)) == 0);
   }
-  PLEAT_ONCE [[nodiscard]] inline static std::string words_of(int ranks) {
+  PLEAT_ONCE [[nodiscard]] static std::string words_of(int ranks) {
     return ranks == 1 ? "whole on every rank" : "sharded over " + std::to_string(ranks) + " ranks";
   }
   struct known {
@@ -159,8 +158,8 @@ class error_watch {
     weight_numbers before, reference;
   };
 
-  PLEAT_ONCE inline void settle(std::string stage, error_kind leaves, std::vector<weight_change> all,
-                                std::vector<double> const& largest, std::vector<double> const& squares) {
+  PLEAT_ONCE void settle(std::string stage, error_kind leaves, std::vector<weight_change> all,
+                         std::vector<double> const& largest, std::vector<double> const& squares) {
     std::vector<weight_error> rows;
     for (std::size_t i = 0; i < all.size(); ++i) {
       auto& row = all[i].row;
@@ -229,7 +228,7 @@ class record_errors {
  public:
   static constexpr bool takes_shards = true;  ///< runs where parameters are in pieces (state_stage = 3)
 
-  PLEAT_ONCE inline explicit record_errors(error_ledger& to) : watch_(std::make_shared<detail::error_watch>(to)) {}
+  PLEAT_ONCE explicit record_errors(error_ledger& to) : watch_(std::make_shared<detail::error_watch>(to)) {}
 
   /// What the first stage is compared with. Called by a pipeline before it begins; a second pipeline goes on where the
   /// first one ended. Collective. \throws error on every rank alike if it begins with another model than the last stage
@@ -245,7 +244,7 @@ class record_errors {
   void add(std::string stage, error_kind leaves, parallel::any_model<T, Space> const& m) const;
 
  private:
-  PLEAT_ONCE [[nodiscard]] inline static bool is_weight(nn::parameter const& w) {
+  PLEAT_ONCE [[nodiscard]] static bool is_weight(nn::parameter const& w) {
     return w.tied_to.empty() && w.shape.rank() >= 2;
   }
 
@@ -254,8 +253,8 @@ class record_errors {
   [[nodiscard]] static detail::weight_numbers numbers_of(context<Space>& c, nn::any_weight<T, Space> const& w,
                                                          comm::communicator const* shards);
   /// All of them. Collective over the shards.
-  PLEAT_ONCE [[nodiscard]] inline static detail::weight_numbers whole(detail::weight_numbers const& part,
-                                                                      comm::communicator* shards) {
+  PLEAT_ONCE [[nodiscard]] static detail::weight_numbers whole(detail::weight_numbers const& part,
+                                                               comm::communicator* shards) {
     if (!shards || shards->size() == 1) return part;
     detail::weight_numbers all{part.shape, 0, {}, {}};
     auto const bring = [&](auto const& from, auto& to) {

@@ -116,7 +116,7 @@ template <class T, class Space>
 
 /// A name for a temporary file that no other process or model uses; rank 0's, on every rank. Collective. \param model
 /// its address on rank 0
-PLEAT_ONCE [[nodiscard]] inline std::string temporary_path(comm::communicator& ranks, void const* model) {
+PLEAT_ONCE [[nodiscard]] std::string temporary_path(comm::communicator& ranks, void const* model) {
   std::error_code none;
   auto folder = std::filesystem::temp_directory_path(none);
   if (none) folder = ".";
@@ -189,8 +189,7 @@ stage_list report(parallel::model<Before> const& before, parallel::model<After> 
 ///     auto small = model | (prune{…} | fine_tune(train) | quantize<>{}).recorded(record_stages(stages, test));
 class record_stages {
  public:
-  PLEAT_ONCE inline record_stages(stage_list& list, io::dataset const& test, measure_options options = {})
-      : errors_(std::make_shared<errors>()), list_(&list), test_(&test), options_(std::move(options)) {}
+  PLEAT_ONCE record_stages(stage_list& list, io::dataset const& test, measure_options options = {});
   record_stages(stage_list&, io::dataset&&, measure_options = {}) = delete;  // it is looked at after every step
 
   static constexpr bool takes_shards = true;  ///< runs where parameters are in pieces (state_stage = 3)
@@ -214,5 +213,10 @@ class record_stages {
   io::dataset const* test_;
   measure_options options_;
 };
+
+template <class>
+record_stages::record_stages(stage_list& list, io::dataset const& test, measure_options options)
+    : errors_(std::make_shared<errors>()), list_(&list), test_(&test), options_(std::move(options)) {}
+PLEAT_COMPILED_ONCE(record_stages::record_stages(stage_list& list, io::dataset const& test, measure_options options));
 
 }  // namespace pleat::compress

@@ -32,14 +32,14 @@ struct iterative {
 using prune_schedule = std::variant<one_shot, cubic, iterative>;
 
 /// "one shot", "cubic in 5 steps"
-PLEAT_ONCE [[nodiscard]] inline std::string words_of(prune_schedule const& s) {
+PLEAT_ONCE [[nodiscard]] std::string words_of(prune_schedule const& s) {
   if (auto const* c = std::get_if<cubic>(&s)) return "cubic in " + std::to_string(c->steps) + " steps";
   if (auto const* i = std::get_if<iterative>(&s)) return "iterative in " + std::to_string(i->steps) + " steps";
   return "one shot";
 }
 
 /// Steps of a schedule. \throws error below one
-PLEAT_ONCE [[nodiscard]] inline int steps_of(prune_schedule const& s) {
+PLEAT_ONCE [[nodiscard]] int steps_of(prune_schedule const& s) {
   int const n = std::holds_alternative<cubic>(s)       ? std::get<cubic>(s).steps
                 : std::holds_alternative<iterative>(s) ? std::get<iterative>(s).steps
                                                        : 1;
@@ -49,10 +49,11 @@ PLEAT_ONCE [[nodiscard]] inline int steps_of(prune_schedule const& s) {
                 "Say cubic{5}, or one_shot{} for all at once"};
   return n;
 }
+PLEAT_COMPILED_ONCE(int steps_of(prune_schedule const& s));
 
 /// Sparsity after step t (1 … steps); t = 0 is where pruning begins. Both ends are exact, and it never falls if first ≤
 /// last.
-PLEAT_ONCE [[nodiscard]] inline double sparsity_at(prune_schedule const& s, int t, double first, double last) {
+PLEAT_ONCE [[nodiscard]] double sparsity_at(prune_schedule const& s, int t, double first, double last) {
   int const n = steps_of(s);
   if (t <= 0) return first;
   if (t >= n) return last;

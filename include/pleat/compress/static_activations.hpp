@@ -34,15 +34,7 @@ struct static_activations {
     return words_of(a.data) + ", " + words_of(a.observer) + ", batches of " + std::to_string(a.batch);
   }
   /// \throws error if there is nothing to look at
-  PLEAT_ONCE inline void check(char const* call) const {
-    if (batch < 1)
-      throw error{call, "calibration takes batches of " + std::to_string(batch) + " samples, expected at least 1",
-                  "Say .batch = 64: no number depends on it"};
-    if (data.empty())
-      throw error{call, "the calibration set is empty",
-                  "Give some hundred samples of the training set: compress::calibration(data.train, 300)"};
-    detail::check(observer);
-  }
+  PLEAT_ONCE void check(char const* call) const;
 
   /// Lets the model answer all samples, each on one of the replicas. Collective.
   /// \returns whether this rank's answers count: of sharded parameters all ranks must answer, those too for which there
@@ -67,6 +59,17 @@ struct static_activations {
     return looks;
   }
 };
+
+template <class> void static_activations::check(char const* call) const {
+  if (batch < 1)
+    throw error{call, "calibration takes batches of " + std::to_string(batch) + " samples, expected at least 1",
+                "Say .batch = 64: no number depends on it"};
+  if (data.empty())
+    throw error{call, "the calibration set is empty",
+                "Give some hundred samples of the training set: compress::calibration(data.train, 300)"};
+  detail::check(observer);
+}
+PLEAT_COMPILED_ONCE(void static_activations::check(char const* call) const);
 
 namespace detail {
 

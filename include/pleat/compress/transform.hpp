@@ -53,17 +53,18 @@ using listener = std::function<void(std::string_view line)>;
 
 namespace detail {
 
-PLEAT_ONCE [[nodiscard]] inline bool matches_any(std::vector<std::string> const& patterns, std::string_view name) {
+PLEAT_ONCE [[nodiscard]] bool matches_any(std::vector<std::string> const& patterns, std::string_view name) {
   for (auto const& p : patterns)
     if (nn::matches(p, name)) return true;
   return false;
 }
+PLEAT_COMPILED_ONCE(bool matches_any(std::vector<std::string> const& patterns, std::string_view name));
 
 /// A pattern that is meant for something and fits no name is a misspelt one, and would have no effect. \param option
 /// where it was given: ".ignore"
 /// \param known all names, those of other stages too: every rank says the same \throws error with the nearest of them
-PLEAT_ONCE inline void demand_fitting(char const* call, char const* option, std::vector<std::string> const& patterns,
-                                      std::vector<std::string> const& known) {
+PLEAT_ONCE void demand_fitting(char const* call, char const* option, std::vector<std::string> const& patterns,
+                               std::vector<std::string> const& known) {
   for (auto const& p : patterns) {
     if (std::any_of(known.begin(), known.end(), [&](auto const& name) { return nn::matches(p, name); })) continue;
     std::vector<std::string> closest;
@@ -74,6 +75,8 @@ PLEAT_ONCE inline void demand_fitting(char const* call, char const* option, std:
     throw error{call, "no name in the network fits '" + p + "' of " + option, did_you_mean(p, closest)};
   }
 }
+PLEAT_COMPILED_ONCE(void demand_fitting(char const* call, char const* option, std::vector<std::string> const& patterns,
+                                        std::vector<std::string> const& known));
 /// The same of the names of parameters. \throws error on every rank alike
 template <class T, class Space>
 void demand_names(parallel::any_model<T, Space>& m, char const* call, char const* option,

@@ -53,13 +53,13 @@ struct checkpoint {
   std::string notice;
 
   /// \throws error that names the checkpoint and the key
-  PLEAT_ONCE [[nodiscard]] inline std::string const& value(std::string const& key) const {
+  PLEAT_ONCE [[nodiscard]] std::string const& value(std::string const& key) const {
     if (auto const it = state.find(key); it != state.end()) return it->second;
     throw error{detail::call_on("checkpoint", path), "there is no state '" + key + "' in it",
                 "It was written by another version or another program"};
   }
   /// \throws error that names the checkpoint and the group
-  PLEAT_ONCE [[nodiscard]] inline safetensors_file const& group(std::string const& name) const {
+  PLEAT_ONCE [[nodiscard]] safetensors_file const& group(std::string const& name) const {
     if (auto const it = tensors.find(name); it != tensors.end()) return it->second;
     throw error{detail::call_on("checkpoint", path), "there is no group of tensors '" + name + "' in it",
                 "It was written by another version or another program"};
@@ -69,7 +69,7 @@ struct checkpoint {
 namespace detail {
 
 /// "step-1200", or "step-1200-2" for a second one of that step: (step, number), or (−1, −1) for any other name.
-PLEAT_ONCE [[nodiscard]] inline std::pair<index_t, index_t> step_of_folder(std::string_view name) noexcept {
+PLEAT_ONCE [[nodiscard]] std::pair<index_t, index_t> step_of_folder(std::string_view name) noexcept {
   constexpr std::string_view prefix = "step-";
   constexpr std::pair<index_t, index_t> none{-1, -1};
   if (!name.starts_with(prefix)) return none;
@@ -108,9 +108,8 @@ std::uint64_t write_part(std::string const& folder, std::string const& name, Str
   return size;
 }
 
-PLEAT_ONCE [[noreturn]] inline void sums_differ(std::string const& call, std::string const& what, std::uint64_t begin,
-                                                std::uint64_t end, std::string const& found,
-                                                std::string const& expected) {
+PLEAT_ONCE [[noreturn]] void sums_differ(std::string const& call, std::string const& what, std::uint64_t begin,
+                                         std::uint64_t end, std::string const& found, std::string const& expected) {
   throw error{call,
               "the checksum of " + what + ", bytes " + std::to_string(begin) + " to " + std::to_string(end) + ", is " +
                   found + ", the manifest says " + expected + ": it is damaged",
@@ -118,8 +117,8 @@ PLEAT_ONCE [[noreturn]] inline void sums_differ(std::string const& call, std::st
 }
 
 /// Compares a file's header with what the manifest says. \throws error that names the bytes, expected and found
-PLEAT_ONCE inline void verify_header(checkpoint_manifest::part const& part, safetensors_file const& file,
-                                     std::string const& call) {
+PLEAT_ONCE void verify_header(checkpoint_manifest::part const& part, safetensors_file const& file,
+                              std::string const& call) {
   auto const header = file.header();
   if (auto const sum = checksum::hex(checksum_of(header)); sum != part.sum)
     sums_differ(call, "the header", 0, header.size(), sum, part.sum);
@@ -131,8 +130,8 @@ PLEAT_ONCE inline void verify_header(checkpoint_manifest::part const& part, safe
 }
 
 /// Compares the checksums of its arrays. \throws error as above
-PLEAT_ONCE inline void verify_sums(checkpoint_manifest::part const& part, safetensors_file const& file,
-                                   std::span<std::uint64_t const> found, std::string const& call) {
+PLEAT_ONCE void verify_sums(checkpoint_manifest::part const& part, safetensors_file const& file,
+                            std::span<std::uint64_t const> found, std::string const& call) {
   for (std::size_t i = 0; i < part.sums.size(); ++i) {
     auto const& e = file.entries()[i];
     auto const data = file.header().size();
@@ -141,10 +140,11 @@ PLEAT_ONCE inline void verify_sums(checkpoint_manifest::part const& part, safete
                   checksum::hex(part.sums[i]));
   }
 }
+PLEAT_COMPILED_ONCE(void verify_sums(checkpoint_manifest::part const& part, safetensors_file const& file,
+                                     std::span<std::uint64_t const> found, std::string const& call));
 
 /// Where a file of a checkpoint is. \throws error unless it is as long as the manifest says
-PLEAT_ONCE [[nodiscard]] inline std::string path_of_part(std::string const& folder,
-                                                         checkpoint_manifest::part const& part) {
+PLEAT_ONCE [[nodiscard]] std::string path_of_part(std::string const& folder, checkpoint_manifest::part const& part) {
   auto const path = join(folder, part.name);
   auto const call = call_on("load_checkpoint", path);
   if (auto const size = open_to_read(path, call).second; size != part.size)
@@ -156,7 +156,7 @@ PLEAT_ONCE [[nodiscard]] inline std::string path_of_part(std::string const& fold
 }
 
 /// One checkpoint folder, everything verified. \throws error that names the file, the byte, expected and found
-PLEAT_ONCE [[nodiscard]] inline checkpoint load_step(std::string const& folder) {
+PLEAT_ONCE [[nodiscard]] checkpoint load_step(std::string const& folder) {
   auto m = read_manifest(folder);
   checkpoint c;
   c.step = m.step;
@@ -188,7 +188,7 @@ PLEAT_ONCE [[nodiscard]] inline checkpoint load_step(std::string const& folder) 
 }
 
 /// Whether manifest and sizes are right: what can be known without reading everything.
-PLEAT_ONCE [[nodiscard]] inline bool looks_whole(std::string const& folder) {
+PLEAT_ONCE [[nodiscard]] bool looks_whole(std::string const& folder) {
   try {
     for (auto const& part : read_manifest(folder).parts)
       if (open_to_read(join(folder, part.name), "").second != part.size) return false;
@@ -199,7 +199,7 @@ PLEAT_ONCE [[nodiscard]] inline bool looks_whole(std::string const& folder) {
 }
 
 /// Every finished checkpoint of a folder, the highest step first.
-PLEAT_ONCE [[nodiscard]] inline std::vector<std::string> finished_checkpoints(std::string const& folder) {
+PLEAT_ONCE [[nodiscard]] std::vector<std::string> finished_checkpoints(std::string const& folder) {
   std::vector<std::pair<std::pair<index_t, index_t>, std::string>> found;
   for (auto const& name : names_in(folder))
     if (auto const step = step_of_folder(name); step.first >= 0) found.emplace_back(step, name);
@@ -210,7 +210,7 @@ PLEAT_ONCE [[nodiscard]] inline std::vector<std::string> finished_checkpoints(st
 }
 
 /// What `latest` lists, newest first; then, as a last resort, every other finished checkpoint.
-PLEAT_ONCE [[nodiscard]] inline std::vector<std::string> listed_checkpoints(std::string const& folder) {
+PLEAT_ONCE [[nodiscard]] std::vector<std::string> listed_checkpoints(std::string const& folder) {
   std::vector<std::string> list;
   try {
     auto const bytes = read_file(join(folder, "latest"), 64 * 1024);
@@ -226,18 +226,19 @@ PLEAT_ONCE [[nodiscard]] inline std::vector<std::string> listed_checkpoints(std:
     if (std::find(list.begin(), list.end(), name) == list.end()) list.push_back(std::move(name));
   return list;
 }
+PLEAT_COMPILED_ONCE(std::vector<std::string> listed_checkpoints(std::string const& folder));
 
 }  // namespace detail
 
 /// Whether a folder holds anything that load_checkpoint could try.
-PLEAT_ONCE [[nodiscard]] inline bool has_checkpoint(std::string const& folder) {
+PLEAT_ONCE [[nodiscard]] bool has_checkpoint(std::string const& folder) {
   return !detail::listed_checkpoints(folder).empty();
 }
 
 /// Makes a folder for checkpoints, where there is none. \param resume whether the training goes on from those that it
 /// holds: one that begins anew would remove them by and by
 /// \throws error if nothing can be written there, the folder is a checkpoint itself, or holds any and does not resume
-PLEAT_ONCE inline void demand_checkpoint_folder(std::string const& folder, bool resume) {
+PLEAT_ONCE void demand_checkpoint_folder(std::string const& folder, bool resume) {
   demand_writable_folder(folder);
   auto const call = detail::call_on("demand_checkpoint_folder", folder);
   if (detail::exists(detail::join(folder, "manifest")))
@@ -250,6 +251,7 @@ PLEAT_ONCE inline void demand_checkpoint_folder(std::string const& folder, bool 
                     ", which those of a new one would replace",
                 "Go on from it (resume), name another folder, or remove this one"};
 }
+PLEAT_COMPILED_ONCE(void demand_checkpoint_folder(std::string const& folder, bool resume));
 
 namespace detail {
 
@@ -258,11 +260,11 @@ struct unfinished_checkpoint {
   std::string call, folder, name, path, temporary;
   std::vector<std::string> before;  ///< what was listed when it began
 
-  PLEAT_ONCE [[noreturn]] inline void fail(std::string const& what, int number) const {
+  PLEAT_ONCE [[noreturn]] void fail(std::string const& what, int number) const {
     throw error{call, what + ": " + system_words(number),
                 "Check that the folder may be written and its disk has room, or choose another folder"};
   }
-  PLEAT_ONCE inline void durable(int number, std::string const& of) const {
+  PLEAT_ONCE void durable(int number, std::string const& of) const {
     if (number) fail("flushing '" + of + "' failed", number);
   }
   /// Nothing of it remains.
@@ -275,8 +277,7 @@ struct unfinished_checkpoint {
 };
 
 /// Makes the folder that is written into. \throws error
-PLEAT_ONCE [[nodiscard]] inline unfinished_checkpoint begin_checkpoint(std::string const& folder, index_t step,
-                                                                       int keep) {
+PLEAT_ONCE [[nodiscard]] unfinished_checkpoint begin_checkpoint(std::string const& folder, index_t step, int keep) {
   unfinished_checkpoint u{call_on("save_checkpoint", folder), folder, "step-" + std::to_string(step), {}, {}, {}};
   if (step < 0 || keep < 1)
     throw error{
@@ -296,8 +297,7 @@ PLEAT_ONCE [[nodiscard]] inline unfinished_checkpoint begin_checkpoint(std::stri
 
 /// Writes the manifest, gives the folder its name, lists it, and removes what is older than the newest `keep`. \throws
 /// error; what was saved before is untouched then, and nothing of this one remains
-PLEAT_ONCE inline void commit_checkpoint(unfinished_checkpoint const& u, checkpoint_manifest const& manifest,
-                                         int keep) {
+PLEAT_ONCE void commit_checkpoint(unfinished_checkpoint const& u, checkpoint_manifest const& manifest, int keep) {
   try {
     auto const text = manifest.to_string(u.call);
     write_part(
@@ -341,8 +341,8 @@ PLEAT_ONCE inline void commit_checkpoint(unfinished_checkpoint const& u, checkpo
 /// Saves, then removes what is older than the newest `keep`. When this returns, the checkpoint survives a power cut;
 /// until then the one before is what load_checkpoint finds. \returns the folder that was written \throws error that
 /// names file and offset (a full disk); nothing that was saved before is touched then
-PLEAT_ONCE inline std::string save_checkpoint(std::string const& folder, index_t step, checkpoint_view const& what,
-                                              int keep = 2) {
+PLEAT_ONCE std::string save_checkpoint(std::string const& folder, index_t step, checkpoint_view const& what,
+                                       int keep = 2) {
   auto const u = detail::begin_checkpoint(folder, step, keep);
   detail::checkpoint_manifest manifest{.step = step, .state = what.state};
   try {
@@ -370,7 +370,7 @@ PLEAT_ONCE inline std::string save_checkpoint(std::string const& folder, index_t
 
 /// The newest checkpoint that is whole. A damaged one is passed over for the one before, and `notice` says so.
 /// \throws error if there is no folder, no checkpoint, or none that is whole (with the first reason)
-PLEAT_ONCE [[nodiscard]] inline checkpoint load_checkpoint(std::string const& folder) {
+PLEAT_ONCE [[nodiscard]] checkpoint load_checkpoint(std::string const& folder) {
   auto const call = detail::call_on("load_checkpoint", folder);
   if (!detail::is_folder(folder))
     throw error{call, "there is no such folder",

@@ -39,9 +39,9 @@ struct checkpoint_commit {
 
 /// Writer 0, first of all: makes the folder and the files, with their headers and at their lengths. \throws error;
 /// nothing remains then
-PLEAT_ONCE [[nodiscard]] inline checkpoint_commit begin_checkpoint(std::string const& folder, index_t step,
-                                                                   std::map<std::string, std::string> state,
-                                                                   checkpoint_layout const& layout, int keep = 2) {
+PLEAT_ONCE [[nodiscard]] checkpoint_commit begin_checkpoint(std::string const& folder, index_t step,
+                                                            std::map<std::string, std::string> state,
+                                                            checkpoint_layout const& layout, int keep = 2) {
   checkpoint_commit c{detail::begin_checkpoint(folder, step, keep), step, keep, std::move(state)};
   try {
     for (auto const& f : layout.files()) {
@@ -70,9 +70,9 @@ PLEAT_ONCE [[nodiscard]] inline checkpoint_commit begin_checkpoint(std::string c
 /// goes to as well (one writer must, so that their headers are flushed) \returns what the parts add to the checksums,
 /// one number per array
 /// \throws error that names file and offset
-PLEAT_ONCE [[nodiscard]] inline std::vector<std::uint64_t> write_parts(std::string const& temporary,
-                                                                       checkpoint_layout const& layout,
-                                                                       std::span<array_part const> parts, bool all) {
+PLEAT_ONCE [[nodiscard]] std::vector<std::uint64_t> write_parts(std::string const& temporary,
+                                                                checkpoint_layout const& layout,
+                                                                std::span<array_part const> parts, bool all) {
   auto const call = detail::call_on("save_checkpoint", temporary);
   std::vector<std::uint64_t> sums(layout.arrays().size(), 0);
   for (auto const& f : layout.files()) {
@@ -107,8 +107,8 @@ PLEAT_ONCE [[nodiscard]] inline std::vector<std::uint64_t> write_parts(std::stri
 
 /// Writer 0, when all have written: the moment of change. \param sums of all writers together \throws error; nothing
 /// remains then
-PLEAT_ONCE inline void commit_checkpoint(checkpoint_commit const& c, checkpoint_layout const& layout,
-                                         std::span<std::uint64_t const> sums) {
+PLEAT_ONCE void commit_checkpoint(checkpoint_commit const& c, checkpoint_layout const& layout,
+                                  std::span<std::uint64_t const> sums) {
   detail::checkpoint_manifest m{.step = c.step, .state = c.state};
   for (auto const& f : layout.files()) {
     auto const list = sums.subspan(f.first, f.count);
@@ -126,9 +126,9 @@ PLEAT_ONCE inline void commit_checkpoint(checkpoint_commit const& c, checkpoint_
 class checkpoint_job {
  public:
   /// \param commit of writer 0; empty on the others \param parts point into `bytes`
-  PLEAT_ONCE inline checkpoint_job(std::shared_ptr<checkpoint_layout const> layout, std::string temporary, int writer,
-                                   int writers, std::vector<array_part> parts,
-                                   std::vector<std::vector<std::byte>> bytes, std::optional<checkpoint_commit> commit)
+  PLEAT_ONCE checkpoint_job(std::shared_ptr<checkpoint_layout const> layout, std::string temporary, int writer,
+                            int writers, std::vector<array_part> parts, std::vector<std::vector<std::byte>> bytes,
+                            std::optional<checkpoint_commit> commit)
       : shared_(make_owned<shared>(std::move(layout), std::move(temporary), writer, writers, std::move(parts),
                                    std::move(bytes), std::move(commit))) {
     thread_ = std::thread([s = shared_.get()] { run(*s); });
@@ -145,7 +145,7 @@ class checkpoint_job {
   /// Writer 0 stops waiting for the others.
   void give_up() noexcept { shared_->given_up = true; }
   /// Until this writer is done; writer 0 is when the checkpoint has its name. \throws error
-  PLEAT_ONCE inline void wait() {
+  PLEAT_ONCE void wait() {
     thread_.join();
     if (shared_->failure) std::rethrow_exception(shared_->failure);
   }
@@ -166,9 +166,9 @@ class checkpoint_job {
     std::atomic<bool> given_up{false}, done{false};
     bool gave_up = false;
 
-    PLEAT_ONCE inline shared(std::shared_ptr<checkpoint_layout const> l, std::string t, int w, int n,
-                             std::vector<array_part> p, std::vector<std::vector<std::byte>> b,
-                             std::optional<checkpoint_commit> c)
+    PLEAT_ONCE shared(std::shared_ptr<checkpoint_layout const> l, std::string t, int w, int n,
+                      std::vector<array_part> p, std::vector<std::vector<std::byte>> b,
+                      std::optional<checkpoint_commit> c)
         : layout(std::move(l)),
           temporary(std::move(t)),
           writer(w),
@@ -178,11 +178,11 @@ class checkpoint_job {
           commit(std::move(c)) {}
   };
 
-  PLEAT_ONCE [[nodiscard]] inline static std::string note(shared const& s, int writer) {
+  PLEAT_ONCE [[nodiscard]] static std::string note(shared const& s, int writer) {
     return detail::join(s.temporary, "done-" + std::to_string(writer));
   }
 
-  PLEAT_ONCE inline static void run(shared& s) noexcept {
+  PLEAT_ONCE static void run(shared& s) noexcept {
     try {
       auto sums = write_parts(s.temporary, *s.layout, as_span(s.parts), s.writer == 0);
       s.parts.clear();
@@ -196,14 +196,14 @@ class checkpoint_job {
     s.done = true;
   }
 
-  PLEAT_ONCE inline static void leave_note(shared const& s, std::vector<std::uint64_t> sums) {
+  PLEAT_ONCE static void leave_note(shared const& s, std::vector<std::uint64_t> sums) {
     sums.push_back(checksum_of(std::as_bytes(std::span<std::uint64_t const>(sums))));
     atomic_file file(note(s, s.writer));
     file.write(std::as_bytes(std::span<std::uint64_t const>(sums)));
     file.commit(false);  // whoever waits for it may rename the folder at once
   }
 
-  PLEAT_ONCE inline static void finish(shared& s, std::vector<std::uint64_t> sums) {
+  PLEAT_ONCE static void finish(shared& s, std::vector<std::uint64_t> sums) {
     auto pause = std::chrono::microseconds(200);
     for (int w = 1; w < s.writers;) {
       bool const last_look = s.given_up;  // asked first: who finished before that is seen

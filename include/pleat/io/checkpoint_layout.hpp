@@ -63,8 +63,8 @@ template <class F> void for_each_run(extents const& whole, index_box const& box,
 }
 
 /// What the elements `range` of a box add to the checksum of their array. \param bytes of those elements
-PLEAT_ONCE [[nodiscard]] inline std::uint64_t sum_of_part(extents const& whole, std::size_t width, index_box const& box,
-                                                          index_range range, std::span<std::byte const> bytes) {
+PLEAT_ONCE [[nodiscard]] std::uint64_t sum_of_part(extents const& whole, std::size_t width, index_box const& box,
+                                                   index_range range, std::span<std::byte const> bytes) {
   std::uint64_t sum = 0;
   for_each_run(whole, box, range, [&](index_t global, index_t local, index_t n) {
     sum += array_sum(
@@ -75,8 +75,8 @@ PLEAT_ONCE [[nodiscard]] inline std::uint64_t sum_of_part(extents const& whole, 
 }
 
 /// Takes the elements `range` of a box out of an array. \param array all its bytes \param to room for those elements
-PLEAT_ONCE inline void copy_part(std::span<std::byte const> array, extents const& whole, std::size_t width,
-                                 index_box const& box, index_range range, std::span<std::byte> to) {
+PLEAT_ONCE void copy_part(std::span<std::byte const> array, extents const& whole, std::size_t width,
+                          index_box const& box, index_range range, std::span<std::byte> to) {
   for_each_run(whole, box, range, [&](index_t global, index_t local, index_t n) {
     std::memcpy(to.data() + static_cast<std::size_t>(local - range.begin) * width,
                 array.data() + static_cast<std::size_t>(global) * width, static_cast<std::size_t>(n) * width);
@@ -104,7 +104,7 @@ class checkpoint_layout {
 
   checkpoint_layout() = default;
   /// \throws error for a name that cannot be, or appears twice
-  PLEAT_ONCE inline explicit checkpoint_layout(std::map<std::string, std::vector<array_description>> const& groups) {
+  PLEAT_ONCE explicit checkpoint_layout(std::map<std::string, std::vector<array_description>> const& groups) {
     for (auto const& [group, list] : groups) {
       safetensors_writer writer;
       for (auto const& a : list) writer.describe(a.name, a.type, a.shape);
@@ -121,7 +121,7 @@ class checkpoint_layout {
   [[nodiscard]] std::vector<file> const& files() const noexcept { return files_; }
   [[nodiscard]] std::vector<array> const& arrays() const noexcept { return arrays_; }
   /// Number of an array. \throws error if there is none
-  PLEAT_ONCE [[nodiscard]] inline std::size_t find(std::string_view group, std::string_view name) const {
+  PLEAT_ONCE [[nodiscard]] std::size_t find(std::string_view group, std::string_view name) const {
     for (auto const& f : files_)
       if (f.group == group)
         for (std::size_t i = f.first; i < f.first + f.count; ++i)

@@ -55,9 +55,7 @@ struct checkpoint_manifest {
     std::string sum{};                  ///< of the header; in version 1 of the file
     std::vector<std::uint64_t> sums{};  ///< of the arrays; empty in version 1
     /// "parameters"
-    PLEAT_ONCE [[nodiscard]] inline std::string group() const {
-      return name.substr(0, name.size() - part_suffix.size());
-    }
+    PLEAT_ONCE [[nodiscard]] std::string group() const;
   };
   int version = 2;
   index_t step = 0;
@@ -65,7 +63,7 @@ struct checkpoint_manifest {
   std::vector<part> parts{};
 
   /// The file. \throws error for a state that is no UTF-8
-  PLEAT_ONCE [[nodiscard]] inline std::string to_string(std::string const& call) const {
+  PLEAT_ONCE [[nodiscard]] std::string to_string(std::string const& call) const {
     std::string text = "pleat checkpoint 2\nstep " + std::to_string(step) + "\n";
     for (auto const& p : parts) {
       text += "file " + p.name + " " + std::to_string(p.size) + " " + p.sum + "\nsums " + p.name;
@@ -85,7 +83,7 @@ struct checkpoint_manifest {
   }
 
   /// \param call how errors introduce themselves \throws error that names the byte, expected and found
-  PLEAT_ONCE [[nodiscard]] inline static checkpoint_manifest parse(std::string_view text, std::string const& call) {
+  PLEAT_ONCE [[nodiscard]] static checkpoint_manifest parse(std::string_view text, std::string const& call) {
     constexpr std::string_view first = "pleat checkpoint 1\n", last = "end ";
     if (!text.starts_with("pleat checkpoint "))
       throw error{call, "at byte 0: this is no manifest of a checkpoint", damaged_part};
@@ -155,13 +153,19 @@ struct checkpoint_manifest {
   }
 };
 
+template <class> std::string checkpoint_manifest::part::group() const {
+  return name.substr(0, name.size() - part_suffix.size());
+}
+PLEAT_COMPILED_ONCE(std::string checkpoint_manifest::part::group() const);
+
 /// The text of one checkpoint's manifest, as it lies there. \throws error if it cannot be read
-PLEAT_ONCE [[nodiscard]] inline std::string read_manifest_text(std::string const& folder) {
+PLEAT_ONCE [[nodiscard]] std::string read_manifest_text(std::string const& folder) {
   auto const bytes = read_file(join(folder, "manifest"), 1u << 30);
   return {reinterpret_cast<char const*>(bytes.data()), bytes.size()};
 }
+PLEAT_COMPILED_ONCE(std::string read_manifest_text(std::string const& folder));
 /// Reads and verifies the manifest of one checkpoint. \throws error that names the file, the byte, expected and found
-PLEAT_ONCE [[nodiscard]] inline checkpoint_manifest read_manifest(std::string const& folder) {
+PLEAT_ONCE [[nodiscard]] checkpoint_manifest read_manifest(std::string const& folder) {
   return checkpoint_manifest::parse(read_manifest_text(folder), call_on("load_checkpoint", join(folder, "manifest")));
 }
 

@@ -78,35 +78,9 @@ struct dataset {
 
   /// \throws error if the members do not fit one another: not as many samples, labels or targets as `size` says, or two
   /// stores of the same. \param judged whether labels or targets must be there
-  PLEAT_ONCE inline void demand_whole(bool judged = true) const {
-    auto const refuse = [&](std::string const& problem, char const* remedy) {
-      throw error{"io::dataset", "'" + name + "' " + problem, remedy};
-    };
-    auto const demand = [&](std::size_t found, index_t each, char const* what, char const* remedy) {
-      auto const n = static_cast<index_t>(found);
-      if (each < 1 || n % each != 0 || n / each != size)
-        refuse("has " + std::to_string(size) + " samples of " + std::to_string(each) + " " + what + ", found " +
-                   std::to_string(found),
-               remedy);
-    };
-    if (windows) {
-      if (size != windows->size() || sample != extents{windows->context} || classes != windows->vocabulary ||
-          regression() || !pixels.empty() || !values.empty() || !labels.empty() || !targets.empty())
-        refuse("is windows of a text, and its other members say otherwise",
-               "Make it with io::windows_of, and choose windows with pick");
-      return;
-    }
-    if (!pixels.empty() && !values.empty()) refuse("has both pixels and values", "Fill one of the two");
-    if (!values.empty()) demand(values.size(), sample_size(), "values", "Fill values, or pixels, sample after sample");
-    else demand(pixels.size(), sample_size(), "bytes", "Fill pixels, or values, sample after sample");
-    if (regression() ? !labels.empty() : !targets.empty())
-      refuse("has labels beside targets, or targets without their shape", "Fill labels, or target and targets");
-    if (!judged && labels.empty() && targets.empty()) return;
-    if (regression()) demand(targets.size(), target.size(), "targets", "Fill targets sample after sample");
-    else demand(labels.size(), 1, "label", "Give every sample its class, or a shape of targets and their numbers");
-  }
+  PLEAT_ONCE void demand_whole(bool judged = true) const;
   /// \throws error where `call` needs a class for each sample, and these have numbers
-  PLEAT_ONCE inline void demand_classes(char const* call) const {
+  PLEAT_ONCE void demand_classes(char const* call) const {
     if (regression())
       throw error{call, "the samples of '" + name + "' have numbers to be met, and this needs a class for each",
                   "Use data with labels here"};
@@ -115,37 +89,13 @@ struct dataset {
   /// Row r of the batch becomes sample indices[r]: `x` receives indices.size() × sample_size() normalised values (of
   /// windows, token numbers), `y` (if not null) the labels, positions() for each. Host memory. Rows are independent: threads may each take a part of the indices. \throws
   /// error if an index is outside [0, size)
-  PLEAT_ONCE inline void gather(std::span<index_t const> indices, float* x, std::int32_t* y) const {
-    if (windows) return windows->gather(indices, x, y);
-    index_t const n = sample_size();
-    // Rows lie at random in a set larger than the caches. Asking for the head of a row some rows early hides the
-    // waiting (256 images of MNIST on a Zen 5: 105 µs before, 16 after); the rest of a long row is the hardware's
-    // prefetcher's.
-    constexpr std::size_t ahead = 4;
-    bool const bytes = values.empty();
-    auto const* const first = bytes ? pixels.data() : reinterpret_cast<std::uint8_t const*>(values.data());
-    index_t const row = bytes ? n : n * static_cast<index_t>(sizeof(float));
-    index_t const head = std::min<index_t>(row, 4096);
-    for (std::size_t r = 0; r < indices.size(); ++r) {
-      if (r + ahead < indices.size() && indices[r + ahead] >= 0 && indices[r + ahead] < size)
-        for (index_t k = 0; k < head; k += 64) __builtin_prefetch(first + indices[r + ahead] * row + k);
-      index_t const i = demand_index(indices[r]);
-      auto* const to = x + static_cast<index_t>(r) * n;
-      if (bytes) detail::normalise(pixels.data() + i * n, to, n, mean, scale);
-      else
-        for (index_t k = 0; k < n; ++k) to[k] = (values.data()[i * n + k] - mean) * scale;
-      if (y) y[r] = labels[static_cast<std::size_t>(i)];
-    }
-  }
+  PLEAT_ONCE void gather(std::span<index_t const> indices, float* x, std::int32_t* y) const;
   /// Row r becomes the target of sample indices[r]: `t` receives indices.size() × target.size() numbers as they are.
   /// Host memory. \throws error if an index is outside [0, size)
-  PLEAT_ONCE inline void gather_targets(std::span<index_t const> indices, float* t) const {
-    for (index_t const n = target.size(); index_t const asked : indices)
-      t = std::copy_n(targets.data() + demand_index(asked) * n, n, t);
-  }
+  PLEAT_ONCE void gather_targets(std::span<index_t const> indices, float* t) const;
 
   /// The samples with these numbers, in this order, in memory of their own. \throws error if one is outside [0, size)
-  PLEAT_ONCE [[nodiscard]] inline dataset pick(std::span<index_t const> indices) const {
+  PLEAT_ONCE [[nodiscard]] dataset pick(std::span<index_t const> indices) const {
     demand_whole();
     if (windows) {
       dataset some = *this;
@@ -179,7 +129,7 @@ struct dataset {
 
   /// "60000 samples, 0123456789abcdef": number and a checksum of all that training sees (samples, labels or targets,
   /// normalisation). One pass over the data.
-  PLEAT_ONCE [[nodiscard]] inline std::string fingerprint() const {
+  PLEAT_ONCE [[nodiscard]] std::string fingerprint() const {
     if (windows) return windows->fingerprint();
     checksum c;
     std::vector<index_t> shape{sample.rank(), size, classes};
@@ -205,12 +155,71 @@ struct dataset {
   }
 };
 
+template <class> void dataset::demand_whole(bool judged) const {
+  auto const refuse = [&](std::string const& problem, char const* remedy) {
+    throw error{"io::dataset", "'" + name + "' " + problem, remedy};
+  };
+  auto const demand = [&](std::size_t found, index_t each, char const* what, char const* remedy) {
+    auto const n = static_cast<index_t>(found);
+    if (each < 1 || n % each != 0 || n / each != size)
+      refuse("has " + std::to_string(size) + " samples of " + std::to_string(each) + " " + what + ", found " +
+                 std::to_string(found),
+             remedy);
+  };
+  if (windows) {
+    if (size != windows->size() || sample != extents{windows->context} || classes != windows->vocabulary ||
+        regression() || !pixels.empty() || !values.empty() || !labels.empty() || !targets.empty())
+      refuse("is windows of a text, and its other members say otherwise",
+             "Make it with io::windows_of, and choose windows with pick");
+    return;
+  }
+  if (!pixels.empty() && !values.empty()) refuse("has both pixels and values", "Fill one of the two");
+  if (!values.empty()) demand(values.size(), sample_size(), "values", "Fill values, or pixels, sample after sample");
+  else demand(pixels.size(), sample_size(), "bytes", "Fill pixels, or values, sample after sample");
+  if (regression() ? !labels.empty() : !targets.empty())
+    refuse("has labels beside targets, or targets without their shape", "Fill labels, or target and targets");
+  if (!judged && labels.empty() && targets.empty()) return;
+  if (regression()) demand(targets.size(), target.size(), "targets", "Fill targets sample after sample");
+  else demand(labels.size(), 1, "label", "Give every sample its class, or a shape of targets and their numbers");
+}
+PLEAT_COMPILED_ONCE(void dataset::demand_whole(bool judged) const);
+
+template <class> void dataset::gather(std::span<index_t const> indices, float* x, std::int32_t* y) const {
+  if (windows) return windows->gather(indices, x, y);
+  index_t const n = sample_size();
+  // Rows lie at random in a set larger than the caches. Asking for the head of a row some rows early hides the
+  // waiting (256 images of MNIST on a Zen 5: 105 µs before, 16 after); the rest of a long row is the hardware's
+  // prefetcher's.
+  constexpr std::size_t ahead = 4;
+  bool const bytes = values.empty();
+  auto const* const first = bytes ? pixels.data() : reinterpret_cast<std::uint8_t const*>(values.data());
+  index_t const row = bytes ? n : n * static_cast<index_t>(sizeof(float));
+  index_t const head = std::min<index_t>(row, 4096);
+  for (std::size_t r = 0; r < indices.size(); ++r) {
+    if (r + ahead < indices.size() && indices[r + ahead] >= 0 && indices[r + ahead] < size)
+      for (index_t k = 0; k < head; k += 64) __builtin_prefetch(first + indices[r + ahead] * row + k);
+    index_t const i = demand_index(indices[r]);
+    auto* const to = x + static_cast<index_t>(r) * n;
+    if (bytes) detail::normalise(pixels.data() + i * n, to, n, mean, scale);
+    else
+      for (index_t k = 0; k < n; ++k) to[k] = (values.data()[i * n + k] - mean) * scale;
+    if (y) y[r] = labels[static_cast<std::size_t>(i)];
+  }
+}
+PLEAT_COMPILED_ONCE(void dataset::gather(std::span<index_t const> indices, float* x, std::int32_t* y) const);
+
+template <class> void dataset::gather_targets(std::span<index_t const> indices, float* t) const {
+  for (index_t const n = target.size(); index_t const asked : indices)
+    t = std::copy_n(targets.data() + demand_index(asked) * n, n, t);
+}
+PLEAT_COMPILED_ONCE(void dataset::gather_targets(std::span<index_t const> indices, float* t) const);
+
 /// A text's windows as samples: tokens in, the token behind each position is its label. fit, evaluate, fine_tune, distill
 /// and what scores weights by gradients take them as they take images.
 ///
 ///     auto const text = io::read_text("input.txt", 64);
 ///     auto const train = io::windows_of(text.train), test = io::windows_of(text.validation);
-PLEAT_ONCE [[nodiscard]] inline dataset windows_of(token_dataset text) {
+PLEAT_ONCE [[nodiscard]] dataset windows_of(token_dataset text) {
   dataset d;
   d.name = text.name;
   d.sample = {text.context};
@@ -236,8 +245,8 @@ struct idx_spec {
 /// One part of a data set from a file of images (u8, [n, height, width] or [n, channels, height, width]) and a file of
 /// labels (u8, [n]). \throws error that names the file, and where: wrong rank or element type, counts that differ, a
 /// label out of range
-PLEAT_ONCE [[nodiscard]] inline dataset read_idx_pair(std::string const& images_path, std::string const& labels_path,
-                                                      idx_spec const& spec) {
+PLEAT_ONCE [[nodiscard]] dataset read_idx_pair(std::string const& images_path, std::string const& labels_path,
+                                               idx_spec const& spec) {
   auto const images_call = detail::call_on("read_idx", images_path),
              labels_call = detail::call_on("read_idx", labels_path);
   idx_array images = read_idx(images_path), labels = read_idx(labels_path);
@@ -289,8 +298,8 @@ namespace detail {
 
 /// The file `stem` + "-idx<rank>-ubyte" in one of its customary spellings. \throws error with the folder and all names
 /// that were looked for
-PLEAT_ONCE [[nodiscard]] inline std::string find_idx(std::string const& folder, std::string const& stem, int rank,
-                                                     std::string const& call) {
+PLEAT_ONCE [[nodiscard]] std::string find_idx(std::string const& folder, std::string const& stem, int rank,
+                                              std::string const& call) {
   std::string const end = "idx" + std::to_string(rank) + "-ubyte";
   std::string looked_for;
   for (auto const& name : {stem + "-" + end, stem + "-" + end + ".gz", stem + "." + end, stem + "." + end + ".gz"}) {
@@ -303,7 +312,7 @@ PLEAT_ONCE [[nodiscard]] inline std::string find_idx(std::string const& folder, 
 }
 
 /// The four files of a folder. \throws error as mnist()
-PLEAT_ONCE [[nodiscard]] inline split read_split(std::string const& folder, char const* function, idx_spec spec) {
+PLEAT_ONCE [[nodiscard]] split read_split(std::string const& folder, char const* function, idx_spec spec) {
   auto const call = call_on(function, folder);
   if (!is_folder(folder))
     throw error{call, exists(folder) ? "this is no folder" : "there is no such folder",
@@ -321,6 +330,7 @@ PLEAT_ONCE [[nodiscard]] inline split read_split(std::string const& folder, char
                 "Name a folder with one set's files"};
   return s;
 }
+PLEAT_COMPILED_ONCE(split read_split(std::string const& folder, char const* function, idx_spec spec));
 
 }  // namespace detail
 

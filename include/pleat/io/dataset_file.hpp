@@ -47,8 +47,8 @@ void append_labels(safetensors_file const& file, tensor_entry const& e, std::str
 }
 
 /// The floats of a tensor where the mapped file has them; copied only where they do not lie on multiples of four bytes.
-PLEAT_ONCE [[nodiscard]] inline shared_array<float> floats_of(std::shared_ptr<safetensors_file const> const& file,
-                                                              tensor_entry const& e) {
+PLEAT_ONCE [[nodiscard]] shared_array<float> floats_of(std::shared_ptr<safetensors_file const> const& file,
+                                                       tensor_entry const& e) {
   auto const bytes = file->bytes(e);
   auto const n = static_cast<std::size_t>(e.shape.size());
   if (reinterpret_cast<std::uintptr_t>(bytes.data()) % alignof(float) == 0)
@@ -73,7 +73,7 @@ PLEAT_LAZY [[nodiscard]] inline extents without_first(extents const& e) {
 ///
 /// \throws error with the path: a tensor that is missing or of another type, counts that differ, a label out of range,
 /// no samples, a deviation that is not a positive number
-PLEAT_ONCE [[nodiscard]] inline dataset read_dataset(std::string const& path, dataset_spec const& spec = {}) {
+PLEAT_ONCE [[nodiscard]] dataset read_dataset(std::string const& path, dataset_spec const& spec = {}) {
   auto const call = detail::call_on("read_dataset", path);
   auto const refuse = [&](std::string problem, char const* remedy) { throw error{call, std::move(problem), remedy}; };
   constexpr char const* layout =

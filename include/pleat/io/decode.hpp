@@ -81,7 +81,7 @@ template <class T> std::vector<float> widened(std::span<std::byte const> bytes) 
   return out;
 }
 
-PLEAT_ONCE [[nodiscard]] inline std::vector<float> decode_dense(std::string const& call, stored_weight const& w) {
+PLEAT_ONCE [[nodiscard]] std::vector<float> decode_dense(std::string const& call, stored_weight const& w) {
   if (w.parts.size() != 1 || !w.parts[0].suffix.empty() || w.parts[0].shape != w.shape)
     throw error{call, detail::shown(w.name) + " is no single tensor of shape " + w.shape.to_string(),
                 "Give it one part, of the weight's own shape, or write the file anew with run::save"};
@@ -116,8 +116,8 @@ PLEAT_ONCE [[nodiscard]] inline std::vector<float> decode_dense(std::string cons
   return {};
 }
 
-PLEAT_ONCE [[nodiscard]] inline std::vector<float> decode_int8(extents const& shape,
-                                                               std::span<codec::file_tensor const> parts) {
+PLEAT_ONCE [[nodiscard]] std::vector<float> decode_int8(extents const& shape,
+                                                        std::span<codec::file_tensor const> parts) {
   auto const w = codec::detail::read_int8(shape, parts);
   std::vector<float> out(w.codes.size());
   for (std::size_t i = 0; i < out.size(); ++i)

@@ -29,7 +29,7 @@ class folder_claim {
   /// No folder.
   folder_claim() noexcept = default;
   /// \throws error if another job holds it
-  PLEAT_ONCE inline explicit folder_claim(std::string const& folder) : path_(detail::join(folder, "lock")) {
+  PLEAT_ONCE explicit folder_claim(std::string const& folder) : path_(detail::join(folder, "lock")) {
     auto const call = detail::call_on("folder_claim", folder);
     for (;;) {
       file_ = detail::open_file(path_, O_RDWR | O_CREAT);

@@ -100,7 +100,7 @@ class gguf_file {
     return std::get_if<1>(&storage_)->bytes();
   }
 
-  PLEAT_ONCE inline void parse_header(detail::byte_reader& in) {
+  PLEAT_ONCE void parse_header(detail::byte_reader& in) {
     if (raw().size() < 4 || std::memcmp(raw().data(), "GGUF", 4) != 0)
       throw error{call_, "the file does not begin with 'GGUF': this is no GGUF file", remedy::copy_again};
     in.skip(4);
@@ -194,8 +194,7 @@ class gguf_file {
       out.emplace<At>(in.number<T>("a metadata value"));
     }
   }
-  PLEAT_ONCE [[nodiscard]] inline gguf_value read_value(detail::byte_reader& in, std::string const& key,
-                                                        std::uint32_t type) {
+  PLEAT_ONCE [[nodiscard]] gguf_value read_value(detail::byte_reader& in, std::string const& key, std::uint32_t type) {
     gguf_value v;
     [&]<std::size_t... Is>(std::index_sequence<Is...>) {
       if (!((type == Is ? (read_one<Is>(in, key, v), true) : false) || ...)) refuse_type(key, type);
@@ -209,7 +208,7 @@ class gguf_file {
                 remedy::copy_again};
   }
 
-  PLEAT_ONCE inline void read_entry(detail::byte_reader& in) {
+  PLEAT_ONCE void read_entry(detail::byte_reader& in) {
     auto const begin = in.position();
     gguf_entry e;
     e.name = in.string("a tensor's name", 65535);
@@ -252,7 +251,7 @@ class gguf_file {
     table_.add(std::move(e));
   }
 
-  PLEAT_ONCE inline void check_data(std::uint64_t header_end) {
+  PLEAT_ONCE void check_data(std::uint64_t header_end) {
     table_.order(call_);
     std::uint64_t const size = raw().size();
     // A file without tensors may end with its header.

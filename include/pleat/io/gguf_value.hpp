@@ -82,7 +82,7 @@ struct gguf_size {
   std::uint64_t bytes = 0;
   std::string problem{};
 };
-PLEAT_ONCE [[nodiscard]] inline gguf_size gguf_bytes(ggml_type const& t, extents const& shape) {
+PLEAT_ONCE [[nodiscard]] gguf_size gguf_bytes(ggml_type const& t, extents const& shape) {
   std::uint64_t const row = shape.rank() ? static_cast<std::uint64_t>(shape[shape.rank() - 1]) : 1;
   std::string const what = "the shape " + shape.to_string() + " in the type " + std::string(t.name);
   if (row % t.block != 0)

@@ -37,7 +37,7 @@ class gguf_writer {
 
   /// Sets a key; general.alignment (u32, a power of two from 8) is obeyed. \throws error for a key that is empty, above
   /// 65535 bytes or no UTF-8, and a string that is no UTF-8
-  PLEAT_ONCE inline void metadata(std::string key, gguf_value value) {
+  PLEAT_ONCE void metadata(std::string key, gguf_value value) {
     if (key.empty() || key.size() > 65535 || detail::first_not_utf8(key) != std::string_view::npos)
       throw error{call, "a metadata key of " + std::to_string(key.size()) + " bytes is empty, too long or no UTF-8",
                   "Use keys of 1 to 65535 bytes of UTF-8"};
@@ -62,7 +62,7 @@ class gguf_writer {
 
   /// The bytes must live until the file is written. \throws error: a name that was there already, is empty, no UTF-8 or
   /// above 63 bytes (what ggml takes); a rank above 4; rows that are no whole blocks; bytes that do not fit
-  PLEAT_ONCE inline void add(gguf_view t) {
+  PLEAT_ONCE void add(gguf_view t) {
     if (t.name.empty() || t.name.size() > 63 || detail::first_not_utf8(t.name) != std::string_view::npos)
       throw error{call,
                   "the tensor's name " + detail::shown(t.name) + " has " + std::to_string(t.name.size()) +
@@ -98,7 +98,7 @@ class gguf_writer {
   }
 
   /// Everything before the data, padded to the alignment.
-  PLEAT_ONCE [[nodiscard]] inline std::string header() const {
+  PLEAT_ONCE [[nodiscard]] std::string header() const {
     std::string out = "GGUF";
     put(out, std::uint32_t{3});
     put(out, static_cast<std::uint64_t>(tensors_.size()));

@@ -35,7 +35,7 @@ class gzip_reader {
  public:
   /// \param compressed must outlive the reader
   /// \param call       how errors introduce themselves, e.g. "io::read_idx('x.gz')"
-  PLEAT_ONCE inline gzip_reader(std::span<std::byte const> compressed, std::string call)
+  PLEAT_ONCE gzip_reader(std::span<std::byte const> compressed, std::string call)
       : in_(compressed), call_(std::move(call)), z_(make_owned<z_stream>()) {
     if (!is_gzip(in_)) throw error{call_, "not a gzip file: it does not begin with 1f 8b", remedy::copy_again};
     if (::inflateInit2(z_.get(), 15 + 16) != Z_OK)
@@ -49,7 +49,7 @@ class gzip_reader {
   /// Fills `out` as far as the stream reaches. \returns the bytes written; fewer than asked only at the end, where
   /// checksum and length of the gzip trailer have been verified and nothing follows. \throws error with the offset in
   /// the compressed data: truncated, corrupt, or garbage after the end
-  PLEAT_ONCE inline std::size_t read(std::span<std::byte> out) {
+  PLEAT_ONCE std::size_t read(std::span<std::byte> out) {
     std::size_t done = 0;
     while (done < out.size() && !end_) {
       constexpr std::size_t piece = std::size_t{1} << 30;  // zlib counts in 32 bits
@@ -89,7 +89,7 @@ class gzip_reader {
   [[nodiscard]] std::uint64_t expanded_offset() const noexcept { return produced_; }
 
  private:
-  PLEAT_ONCE inline void next_member() {
+  PLEAT_ONCE void next_member() {
     if (taken_ == in_.size()) {
       end_ = true;
       return;
@@ -115,9 +115,8 @@ class gzip_reader {
 /// \param compressed one gzip stream and nothing else
 /// \param max_bytes what it may expand to; memory grows with the data, never with what a header promises
 /// \param call      how errors introduce themselves
-PLEAT_ONCE [[nodiscard]] inline std::vector<std::byte> gunzip(std::span<std::byte const> compressed,
-                                                              std::uint64_t max_bytes,
-                                                              std::string const& call = "io::gunzip") {
+PLEAT_ONCE [[nodiscard]] std::vector<std::byte> gunzip(std::span<std::byte const> compressed, std::uint64_t max_bytes,
+                                                       std::string const& call = "io::gunzip") {
   gzip_reader reader(compressed, call);
   std::vector<std::byte> out;
   for (;;) {
@@ -141,7 +140,7 @@ PLEAT_ONCE [[nodiscard]] inline std::vector<std::byte> gunzip(std::span<std::byt
 }
 
 /// Everything, as one gzip member (tests, small exports).
-PLEAT_ONCE [[nodiscard]] inline std::vector<std::byte> gzip(std::span<std::byte const> bytes, int level = 6) {
+PLEAT_ONCE [[nodiscard]] std::vector<std::byte> gzip(std::span<std::byte const> bytes, int level = 6) {
   if (bytes.size() >= (std::size_t{1} << 31))
     throw error{"io::gzip", "more than 2 GiB in one piece", "Compress it in pieces of less than that"};
   z_stream z{};

@@ -64,7 +64,7 @@ PLEAT_LAZY [[nodiscard]] constexpr int idx_code(dtype t) noexcept {
 }
 
 /// The element type of a code. \throws error that lists the known ones
-PLEAT_ONCE [[nodiscard]] inline dtype idx_type(unsigned code, std::string const& call) {
+PLEAT_ONCE [[nodiscard]] dtype idx_type(unsigned code, std::string const& call) {
   for (auto t : {dtype::u8, dtype::i8, dtype::i16, dtype::i32, dtype::f32, dtype::f64})
     if (idx_code(t) == static_cast<int>(code)) return t;
   throw error{call,
@@ -140,8 +140,8 @@ template <class Fill> [[nodiscard]] idx_array read_idx_from(Fill&& fill, std::ui
 /// An IDX file in memory, plain or gzip (told by its first bytes). Allocates no more than the announced data, and
 /// refuses before that an announcement that the input cannot keep. \throws error that names the call, the offset, what
 /// was expected and what was found
-PLEAT_ONCE [[nodiscard]] inline idx_array decode_idx(std::span<std::byte const> input,
-                                                     std::string const& call = "io::decode_idx") {
+PLEAT_ONCE [[nodiscard]] idx_array decode_idx(std::span<std::byte const> input,
+                                              std::string const& call = "io::decode_idx") {
   if (is_gzip(input)) {
     gzip_reader reader(input, call);
     return detail::read_idx_from([&](std::span<std::byte> out) { return reader.read(out); },
@@ -159,14 +159,14 @@ PLEAT_ONCE [[nodiscard]] inline idx_array decode_idx(std::span<std::byte const> 
 }
 
 /// An IDX file, plain or gzip. \throws error as decode_idx, with the path
-PLEAT_ONCE [[nodiscard]] inline idx_array read_idx(std::string const& path) {
+PLEAT_ONCE [[nodiscard]] idx_array read_idx(std::string const& path) {
   mapped_file const file(path);
   return decode_idx(file.bytes(), detail::call_on("read_idx", path));
 }
 
 /// The bytes of an IDX file. \throws error for an element type or an extent that the format does not have, or bytes
 /// that do not fit the shape
-PLEAT_ONCE [[nodiscard]] inline std::vector<std::byte> encode_idx(idx_array const& a) {
+PLEAT_ONCE [[nodiscard]] std::vector<std::byte> encode_idx(idx_array const& a) {
   int const code = detail::idx_code(a.type);
   if (code < 0)
     throw error{"io::encode_idx", "the format has no element type " + std::string(name_of(a.type)),

@@ -58,8 +58,8 @@ class onnx_graph {
   }
 
   /// Constant values. \param type ONNX's number of the element type   \returns its name
-  PLEAT_ONCE inline std::string constant(std::string const& name, int type, extents const& shape,
-                                         std::span<std::byte const> bytes) {
+  PLEAT_ONCE std::string constant(std::string const& name, int type, extents const& shape,
+                                  std::span<std::byte const> bytes) {
     auto const n = fresh(name);
     detail::protobuf_message t;
     if (shape.rank() > 0)
@@ -76,8 +76,8 @@ class onnx_graph {
   }
 
   /// An operator with one result. \returns the result's name: `name`, or with a number behind it
-  PLEAT_ONCE inline std::string node(std::string const& operation, std::vector<std::string> const& inputs,
-                                     std::string const& name, std::vector<onnx_attribute> const& attributes = {}) {
+  PLEAT_ONCE std::string node(std::string const& operation, std::vector<std::string> const& inputs,
+                              std::string const& name, std::vector<onnx_attribute> const& attributes = {}) {
     auto const result = fresh(name);
     detail::protobuf_message n;
     for (auto const& i : inputs) n.text(1, i);
@@ -115,7 +115,7 @@ class onnx_graph {
   [[nodiscard]] std::vector<std::string> const& notes() const noexcept { return notes_; }
 
   /// The file. \throws error above the format's 2 GiB
-  PLEAT_ONCE [[nodiscard]] inline std::vector<std::byte> bytes() const {
+  PLEAT_ONCE [[nodiscard]] std::vector<std::byte> bytes() const {
     detail::protobuf_message graph_head, opset, model;
     graph_head.text(2, name_);
     std::string const graph =

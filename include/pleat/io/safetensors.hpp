@@ -66,8 +66,7 @@ inline constexpr std::uint64_t safetensors_max_header = 100'000'000;
 class safetensors_file {
  public:
   /// Maps the file (see mapped_file for what that means). \throws error with the path, the byte, expected and found
-  PLEAT_ONCE inline explicit safetensors_file(std::string const& path)
-      : safetensors_file({}, mapped_file(path), detail::call_on("safetensors_file", path)) {}
+  PLEAT_ONCE explicit safetensors_file(std::string const& path);
 
   /// Takes a file that is in memory already.
   /// \param bytes the whole file
@@ -83,17 +82,7 @@ class safetensors_file {
   /// nullptr if there is none.
   PLEAT_LAZY [[nodiscard]] tensor_entry const* find(std::string_view name) const noexcept { return table_.find(name); }
   /// \throws error that says what the file does hold
-  PLEAT_ONCE [[nodiscard]] inline tensor_entry const& at(std::string_view name) const {
-    if (auto const* e = find(name)) return *e;
-    std::string have;
-    for (std::size_t i = 0; i < std::min<std::size_t>(entries().size(), 8); ++i)
-      have += (i ? ", " : "") + detail::shown(table_.name(i));
-    if (entries().size() > 8) have += ", ...";
-    throw error{
-        call_,
-        "there is no tensor " + detail::shown(name) + " among the " + std::to_string(entries().size()) + ": " + have,
-        "Use one of these names"};
-  }
+  PLEAT_ONCE [[nodiscard]] tensor_entry const& at(std::string_view name) const;
 
   /// The raw bytes of an entry of this file. Aligned to the element only in files that were written so (all of pleat's
   /// are).
@@ -131,7 +120,7 @@ class safetensors_file {
     return held_.empty() ? mapped_.bytes() : as_span(held_);
   }
 
-  PLEAT_ONCE inline void parse_header() {
+  PLEAT_ONCE void parse_header() {
     auto const all = raw();
     auto const size = std::to_string(all.size());
     if (all.size() < 8)
@@ -181,7 +170,7 @@ class safetensors_file {
     if (!scan.at_end()) scan.fail("expected nothing but spaces after the header");
   }
 
-  PLEAT_ONCE inline void parse_entry(detail::json_scanner& scan, std::string name) {
+  PLEAT_ONCE void parse_entry(detail::json_scanner& scan, std::string name) {
     tensor_entry e;
     e.name = std::move(name);
     bool has_type = false, has_shape = false, has_range = false;
@@ -245,7 +234,7 @@ class safetensors_file {
     table_.add(std::move(e));
   }
 
-  PLEAT_ONCE inline void check_data() {
+  PLEAT_ONCE void check_data() {
     table_.order(call_);
     std::uint64_t at = 0;
     for (auto const& e : entries()) {
@@ -272,6 +261,24 @@ class safetensors_file {
   metadata_map metadata_;
 };
 
+template <class>
+safetensors_file::safetensors_file(std::string const& path)
+    : safetensors_file({}, mapped_file(path), detail::call_on("safetensors_file", path)) {}
+PLEAT_COMPILED_ONCE(safetensors_file::safetensors_file(std::string const& path));
+
+template <class> tensor_entry const& safetensors_file::at(std::string_view name) const {
+  if (auto const* e = find(name)) return *e;
+  std::string have;
+  for (std::size_t i = 0; i < std::min<std::size_t>(entries().size(), 8); ++i)
+    have += (i ? ", " : "") + detail::shown(table_.name(i));
+  if (entries().size() > 8) have += ", ...";
+  throw error{
+      call_,
+      "there is no tensor " + detail::shown(name) + " among the " + std::to_string(entries().size()) + ": " + have,
+      "Use one of these names"};
+}
+PLEAT_COMPILED_ONCE(tensor_entry const& safetensors_file::at(std::string_view name) const);
+
 /// A file to be: collects views and metadata, then writes. The same content gives the same bytes, whatever the order of
 /// adding: tensors by descending element type and then by name (so each is aligned to its element), metadata by key,
 /// the header padded to 8 bytes.
@@ -279,7 +286,7 @@ class safetensors_writer {
  public:
   /// The bytes must live until the file is written. \throws error: a name that was there already, is reserved or is no
   /// UTF-8; bytes that do not fit
-  PLEAT_ONCE inline void add(tensor_view t) {
+  PLEAT_ONCE void add(tensor_view t) {
     check_name(t);
     if (need(t) != t.bytes.size())
       throw error{call,
@@ -299,52 +306,13 @@ class safetensors_writer {
     enter(t);
   }
   /// Sets an entry of `__metadata__`. \throws error for what is no UTF-8
-  PLEAT_ONCE inline void metadata(std::string name, std::string value) {
-    if (detail::first_not_utf8(name) != std::string_view::npos ||
-        detail::first_not_utf8(value) != std::string_view::npos)
-      throw error{call, "a metadata entry is no UTF-8", "Write bytes that are no text as hexadecimal digits"};
-    metadata_[std::move(name)] = std::move(value);
-  }
+  PLEAT_ONCE void metadata(std::string name, std::string value);
 
   /// The first part of the file: length and header.
-  PLEAT_ONCE [[nodiscard]] inline std::string header() const {
-    std::string json = "{";
-    if (!metadata_.empty()) {
-      json += "\"__metadata__\":{";
-      bool first = true;
-      for (auto const& [name, value] : metadata_) {
-        if (!std::exchange(first, false)) json += ',';
-        detail::append_json_string(json, name);
-        json += ':';
-        detail::append_json_string(json, value);
-      }
-      json += '}';
-    }
-    std::uint64_t at = 0;
-    for (auto const& [k, t] : tensors_) {
-      if (json.size() > 1) json += ',';
-      detail::append_json_string(json, t.name);
-      json += ":{\"dtype\":\"" + std::string(name_of(t.type)) + "\",\"shape\":[";
-      for (int i = 0; i < t.shape.rank(); ++i) {
-        if (i) json += ',';
-        json += std::to_string(t.shape[i]);
-      }
-      json += "],\"data_offsets\":[" + std::to_string(at) + "," + std::to_string(at + need(t)) + "]}";
-      at += need(t);
-    }
-    json += '}';
-    json.resize((json.size() + 7) / 8 * 8, ' ');
-    if (json.size() > safetensors_max_header)
-      throw error{call, "the header would have " + std::to_string(json.size()) + " bytes, the format allows 100000000",
-                  "Write several files, or shorter metadata"};
-    std::string out(8, '\0');
-    std::uint64_t const n = json.size();
-    std::memcpy(out.data(), &n, 8);
-    return out + json;
-  }
+  PLEAT_ONCE [[nodiscard]] std::string header() const;
 
   /// What the file will hold, in the order of the data.
-  PLEAT_ONCE [[nodiscard]] inline std::vector<tensor_entry> entries() const {
+  PLEAT_ONCE [[nodiscard]] std::vector<tensor_entry> entries() const {
     std::vector<tensor_entry> list;
     std::uint64_t at = 0;
     for (auto const& [k, t] : tensors_) {
@@ -355,7 +323,7 @@ class safetensors_writer {
   }
 
   /// The arrays, in the order of the data; they live as long as this object.
-  PLEAT_ONCE [[nodiscard]] inline std::vector<tensor_view const*> views() const {
+  PLEAT_ONCE [[nodiscard]] std::vector<tensor_view const*> views() const {
     std::vector<tensor_view const*> list;
     for (auto const& [k, t] : tensors_) list.push_back(&t);
     return list;
@@ -368,7 +336,7 @@ class safetensors_writer {
     for (auto const& [k, t] : tensors_) sink(t.bytes);
   }
   /// The whole file in memory.
-  PLEAT_ONCE [[nodiscard]] inline std::vector<std::byte> bytes() const {
+  PLEAT_ONCE [[nodiscard]] std::vector<std::byte> bytes() const {
     std::vector<std::byte> out;
     stream([&](std::span<std::byte const> piece) { out.insert(out.end(), piece.begin(), piece.end()); });
     return out;
@@ -385,14 +353,14 @@ class safetensors_writer {
   PLEAT_LAZY [[nodiscard]] static std::uint64_t need(tensor_view const& t) {
     return static_cast<std::uint64_t>(t.shape.size()) * size_of(t.type);
   }
-  PLEAT_ONCE inline static void check_name(tensor_view const& t) {
+  PLEAT_ONCE static void check_name(tensor_view const& t) {
     if (t.name == "__metadata__")
       throw error{call, "'__metadata__' is no name for a tensor: the format reserves it", "Give it another name"};
     if (detail::first_not_utf8(t.name) != std::string_view::npos)
       throw error{call, "the name of a tensor of shape " + t.shape.to_string() + " is no UTF-8",
                   "Give it a name of letters and digits"};
   }
-  PLEAT_ONCE inline void enter(tensor_view const& t) {
+  PLEAT_ONCE void enter(tensor_view const& t) {
     auto const [it, fresh] = tensors_.emplace(key{-static_cast<int>(t.type), t.name}, t);
     bool twice = !fresh;
     for (int i = 0; i <= static_cast<int>(dtype::u64) && !twice; ++i)
@@ -406,13 +374,57 @@ class safetensors_writer {
   metadata_map metadata_;
 };
 
+template <class> void safetensors_writer::metadata(std::string name, std::string value) {
+  if (detail::first_not_utf8(name) != std::string_view::npos || detail::first_not_utf8(value) != std::string_view::npos)
+    throw error{call, "a metadata entry is no UTF-8", "Write bytes that are no text as hexadecimal digits"};
+  metadata_[std::move(name)] = std::move(value);
+}
+PLEAT_COMPILED_ONCE(void safetensors_writer::metadata(std::string name, std::string value));
+
+template <class> std::string safetensors_writer::header() const {
+  std::string json = "{";
+  if (!metadata_.empty()) {
+    json += "\"__metadata__\":{";
+    bool first = true;
+    for (auto const& [name, value] : metadata_) {
+      if (!std::exchange(first, false)) json += ',';
+      detail::append_json_string(json, name);
+      json += ':';
+      detail::append_json_string(json, value);
+    }
+    json += '}';
+  }
+  std::uint64_t at = 0;
+  for (auto const& [k, t] : tensors_) {
+    if (json.size() > 1) json += ',';
+    detail::append_json_string(json, t.name);
+    json += ":{\"dtype\":\"" + std::string(name_of(t.type)) + "\",\"shape\":[";
+    for (int i = 0; i < t.shape.rank(); ++i) {
+      if (i) json += ',';
+      json += std::to_string(t.shape[i]);
+    }
+    json += "],\"data_offsets\":[" + std::to_string(at) + "," + std::to_string(at + need(t)) + "]}";
+    at += need(t);
+  }
+  json += '}';
+  json.resize((json.size() + 7) / 8 * 8, ' ');
+  if (json.size() > safetensors_max_header)
+    throw error{call, "the header would have " + std::to_string(json.size()) + " bytes, the format allows 100000000",
+                "Write several files, or shorter metadata"};
+  std::string out(8, '\0');
+  std::uint64_t const n = json.size();
+  std::memcpy(out.data(), &n, 8);
+  return out + json;
+}
+PLEAT_COMPILED_ONCE(std::string safetensors_writer::header() const);
+
 /// A file whose arrays are written one after the other, in any order, so that no more than one of them need be in
 /// memory. Appears complete or not at all (atomic_file), with the bytes that the writer would have written. A pipe
 /// takes bytes in their order only: arrays that come before their turn are held until then.
 class safetensors_stream {
  public:
   /// \param what describes every array of the file \throws error if the folder is missing or not writable
-  PLEAT_ONCE inline safetensors_stream(std::string const& path, safetensors_writer const& what)
+  PLEAT_ONCE safetensors_stream(std::string const& path, safetensors_writer const& what)
       : file_(path), call_(detail::call_on("safetensors_stream", path)) {
     auto const head = what.header();
     in_order_ = !file_.has_places();
@@ -424,7 +436,7 @@ class safetensors_stream {
     }
   }
   /// Writes an array. \throws error for one that was not described, has other bytes or was written already
-  PLEAT_ONCE inline void write(std::string const& name, std::span<std::byte const> bytes) {
+  PLEAT_ONCE void write(std::string const& name, std::span<std::byte const> bytes) {
     auto const at = left_.find(name);
     if (at == left_.end())
       throw error{call_, "the array " + detail::shown(name) + " was not described, or was written already",
@@ -444,7 +456,7 @@ class safetensors_stream {
       file_.write(as_span(first->second));
   }
   /// The moment of change. \throws error if an array is missing
-  PLEAT_ONCE inline void commit() {
+  PLEAT_ONCE void commit() {
     if (!left_.empty())
       throw error{call_,
                   std::to_string(left_.size()) + " arrays are not written, " + detail::shown(left_.begin()->first) +

@@ -31,15 +31,7 @@ class character_vocabulary {
  public:
   character_vocabulary() { token_.fill(-1); }
   /// The characters that occur in a text.
-  PLEAT_ONCE inline explicit character_vocabulary(std::string_view text) : character_vocabulary() {
-    std::array<bool, 256> seen{};
-    for (char const c : text) seen[static_cast<unsigned char>(c)] = true;
-    for (std::size_t b = 0; b < seen.size(); ++b)
-      if (seen[b]) {
-        token_[b] = static_cast<int>(characters_.size());
-        characters_.push_back(static_cast<char>(b));
-      }
-  }
+  PLEAT_ONCE explicit character_vocabulary(std::string_view text);
 
   /// Tokens are 0 … size() − 1.
   [[nodiscard]] int size() const noexcept { return static_cast<int>(characters_.size()); }
@@ -49,7 +41,7 @@ class character_vocabulary {
   [[nodiscard]] int token(char c) const noexcept { return token_[static_cast<unsigned char>(c)]; }
 
   /// \throws error for a character that is not in the vocabulary, with its place
-  PLEAT_ONCE [[nodiscard]] inline std::vector<std::uint16_t> encode(std::string_view text) const {
+  PLEAT_ONCE [[nodiscard]] std::vector<std::uint16_t> encode(std::string_view text) const {
     std::vector<std::uint16_t> tokens(text.size());
     for (std::size_t i = 0; i < text.size(); ++i) {
       int const t = token(text[i]);
@@ -63,7 +55,7 @@ class character_vocabulary {
     return tokens;
   }
   /// \throws error for a token that is not in the vocabulary, with its place
-  PLEAT_ONCE [[nodiscard]] inline std::string decode(std::span<std::uint16_t const> tokens) const {
+  PLEAT_ONCE [[nodiscard]] std::string decode(std::span<std::uint16_t const> tokens) const {
     std::string text(tokens.size(), ' ');
     for (std::size_t i = 0; i < tokens.size(); ++i) {
       if (tokens[i] >= characters_.size())
@@ -83,6 +75,17 @@ class character_vocabulary {
   std::string characters_;
   std::array<int, 256> token_;
 };
+
+template <class> character_vocabulary::character_vocabulary(std::string_view text) : character_vocabulary() {
+  std::array<bool, 256> seen{};
+  for (char const c : text) seen[static_cast<unsigned char>(c)] = true;
+  for (std::size_t b = 0; b < seen.size(); ++b)
+    if (seen[b]) {
+      token_[b] = static_cast<int>(characters_.size());
+      characters_.push_back(static_cast<char>(b));
+    }
+}
+PLEAT_COMPILED_ONCE(character_vocabulary::character_vocabulary(std::string_view text));
 
 /// Windows of `context` tokens; window i starts at token i·stride, and the label of each of its positions is the token
 /// that follows. stride = context cuts the text into neighbours (to judge by), stride = 1 takes every window there is
@@ -115,7 +118,7 @@ struct token_dataset {
   }
 
   /// The windows with these numbers, in this order, one behind the other. \throws error if one is outside [0, size())
-  PLEAT_ONCE [[nodiscard]] inline token_dataset pick(std::span<index_t const> indices) const {
+  PLEAT_ONCE [[nodiscard]] token_dataset pick(std::span<index_t const> indices) const {
     index_t const length = context + 1;  // with the token that follows the last position
     token_dataset some{name, vocabulary, context, length, {}};
     for (index_t const i : indices) {
@@ -128,13 +131,7 @@ struct token_dataset {
 
   /// "1003854 tokens, 0123456789abcdef": length and a checksum of all that training sees (tokens, window, stride). One
   /// pass over the text.
-  PLEAT_ONCE [[nodiscard]] inline std::string fingerprint() const {
-    checksum c;
-    index_t const numbers[] = {vocabulary, context, stride};
-    c.add(std::as_bytes(std::span(numbers)));
-    c.add(std::as_bytes(std::span(tokens)));
-    return std::to_string(tokens.size()) + " tokens, " + checksum::hex(c.value());
-  }
+  PLEAT_ONCE [[nodiscard]] std::string fingerprint() const;
 
  private:
   PLEAT_LAZY void demand_window(index_t i) const {
@@ -145,6 +142,15 @@ struct token_dataset {
   }
 };
 
+template <class> std::string token_dataset::fingerprint() const {
+  checksum c;
+  index_t const numbers[] = {vocabulary, context, stride};
+  c.add(std::as_bytes(std::span(numbers)));
+  c.add(std::as_bytes(std::span(tokens)));
+  return std::to_string(tokens.size()) + " tokens, " + checksum::hex(c.value());
+}
+PLEAT_COMPILED_ONCE(std::string token_dataset::fingerprint() const);
+
 /// What one trains on and what one is judged by.
 struct text_split {
   character_vocabulary vocabulary;
@@ -153,8 +159,8 @@ struct text_split {
 
 /// A text in memory: its characters are the vocabulary, its first `train_share` is trained on in windows at every
 /// character, the rest is judged by in windows side by side. \throws error if a part is too short for one window
-PLEAT_ONCE [[nodiscard]] inline text_split split_text(std::string_view text, index_t context, double train_share = 0.9,
-                                                      std::string const& name = "text") {
+PLEAT_ONCE [[nodiscard]] text_split split_text(std::string_view text, index_t context, double train_share = 0.9,
+                                               std::string const& name = "text") {
   if (context < 1)
     throw error{"io::split_text", "a context of " + std::to_string(context) + " tokens, expected 1 or more",
                 "Set the context to 1 or more tokens"};
@@ -180,12 +186,12 @@ PLEAT_ONCE [[nodiscard]] inline text_split split_text(std::string_view text, ind
 }
 
 /// A text file, such as tiny-shakespeare's input.txt. \throws error that names the file
-PLEAT_ONCE [[nodiscard]] inline text_split read_text(std::string const& path, index_t context,
-                                                     double train_share = 0.9) {
+PLEAT_ONCE [[nodiscard]] text_split read_text(std::string const& path, index_t context, double train_share = 0.9) {
   auto const bytes = read_file(path);
   auto const slash = path.find_last_of('/');
   return split_text({reinterpret_cast<char const*>(bytes.data()), bytes.size()}, context, train_share,
                     slash == std::string::npos ? path : path.substr(slash + 1));
 }
+PLEAT_COMPILED_ONCE(text_split read_text(std::string const& path, index_t context, double train_share));
 
 }  // namespace pleat::io

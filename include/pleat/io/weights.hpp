@@ -63,7 +63,7 @@ struct stored_weight {
     return shape.size() > 0 ? 8.0 * static_cast<double>(bytes()) / static_cast<double>(shape.size()) : 0;
   }
   /// A copy that outlives the file: what a form's from_file takes.
-  PLEAT_ONCE [[nodiscard]] inline std::vector<codec::file_tensor> copy() const {
+  PLEAT_ONCE [[nodiscard]] std::vector<codec::file_tensor> copy() const {
     std::vector<codec::file_tensor> out;
     for (auto const& p : parts) out.push_back({p.suffix, p.type, p.shape, {p.bytes.begin(), p.bytes.end()}});
     return out;
@@ -76,7 +76,7 @@ inline constexpr std::string_view form_key = "pleat.form.", shape_key = "pleat.s
                                   type_key = "pleat.type.", format_key = "pleat.format";
 
 /// \throws error if the file was written by rules that this version does not know
-PLEAT_ONCE inline void check_stored_format(std::string const& call, std::string const* text) {
+PLEAT_ONCE void check_stored_format(std::string const& call, std::string const* text) {
   if (!text) return;
   int v = 0;
   auto const [end, failed] = std::from_chars(text->data(), text->data() + text->size(), v);
@@ -93,8 +93,8 @@ PLEAT_ONCE inline void check_stored_format(std::string const& call, std::string 
 }
 
 /// "[300, 784]" \throws error
-PLEAT_ONCE [[nodiscard]] inline extents shape_of_text(std::string const& call, std::string const& name,
-                                                      std::string_view text) {
+PLEAT_ONCE [[nodiscard]] extents shape_of_text(std::string const& call, std::string const& name,
+                                               std::string_view text) {
   auto const fail = [&] {
     throw error{call,
                 "the shape of " + detail::shown(name) + " in the metadata is " + detail::shown(text.substr(0, 80)) +
@@ -121,15 +121,15 @@ PLEAT_ONCE [[nodiscard]] inline extents shape_of_text(std::string const& call, s
   return extents(std::span<index_t const>(list, rank));
 }
 
-PLEAT_ONCE [[nodiscard]] inline std::string error_text(codec::error_norms const& e) {
+PLEAT_ONCE [[nodiscard]] std::string error_text(codec::error_norms const& e) {
   char text[80];
   auto end = std::to_chars(text, text + 40, e.max).ptr;
   *end++ = ' ';
   end = std::to_chars(end, text + sizeof text, e.frobenius).ptr;
   return {text, end};
 }
-PLEAT_ONCE [[nodiscard]] inline codec::error_norms error_of_text(std::string const& call, std::string const& name,
-                                                                 std::string_view text) {
+PLEAT_ONCE [[nodiscard]] codec::error_norms error_of_text(std::string const& call, std::string const& name,
+                                                          std::string_view text) {
   codec::error_norms e;
   auto const first = std::from_chars(text.data(), text.data() + text.size(), e.max);
   bool good = first.ec == std::errc{} && first.ptr != text.data() + text.size() && *first.ptr == ' ';
@@ -148,9 +148,9 @@ PLEAT_ONCE [[nodiscard]] inline codec::error_norms error_of_text(std::string con
 
 /// Tensors of a file, in its order, as weights: those that metadata speak of are gathered, every other one is a weight
 /// by itself.
-PLEAT_ONCE [[nodiscard]] inline std::vector<stored_weight> gather_weights(std::string const& call,
-                                                                          std::vector<stored_weight> plain,
-                                                                          metadata_map const& m) {
+PLEAT_ONCE [[nodiscard]] std::vector<stored_weight> gather_weights(std::string const& call,
+                                                                   std::vector<stored_weight> plain,
+                                                                   metadata_map const& m) {
   auto const find = [&](std::string const& key) -> std::string const* {
     auto const it = m.find(key);
     return it == m.end() ? nullptr : &it->second;
@@ -222,16 +222,17 @@ PLEAT_ONCE [[nodiscard]] inline std::vector<stored_weight> gather_weights(std::s
 
 /// The weights of a file, by name. \throws error: rules newer than this version's, metadata that name no tensor or make
 /// no sense
-PLEAT_ONCE [[nodiscard]] inline std::vector<stored_weight> weights_of(safetensors_file const& f,
-                                                                      std::string const& call = "io::weights_of") {
+PLEAT_ONCE [[nodiscard]] std::vector<stored_weight> weights_of(safetensors_file const& f,
+                                                               std::string const& call = "io::weights_of") {
   std::vector<stored_weight> plain;
   for (auto const& e : f.entries())
     plain.push_back({e.name, "dense", std::string(name_of(e.type)), e.shape, {{"", e.type, e.shape, f.bytes(e)}}, {}});
   return detail::gather_weights(call, std::move(plain), f.metadata());
 }
+PLEAT_COMPILED_ONCE(std::vector<stored_weight> weights_of(safetensors_file const& f, std::string const& call));
 
 namespace detail {
-PLEAT_ONCE inline void add_weight_metadata(safetensors_writer& out, stored_weight const& w) {
+PLEAT_ONCE void add_weight_metadata(safetensors_writer& out, stored_weight const& w) {
   if (w.form != "dense") {
     out.metadata(std::string(detail::format_key), std::to_string(stored_format));
     out.metadata(std::string(detail::form_key) + w.name, w.form);
@@ -242,12 +243,13 @@ PLEAT_ONCE inline void add_weight_metadata(safetensors_writer& out, stored_weigh
 }  // namespace detail
 
 /// Puts a weight into a file; its bytes must live until the file is written. \throws error as the writer does
-PLEAT_ONCE inline void add_weight(safetensors_writer& out, stored_weight const& w) {
+PLEAT_ONCE void add_weight(safetensors_writer& out, stored_weight const& w) {
   detail::add_weight_metadata(out, w);
   for (auto const& p : w.parts) out.add({w.name + p.suffix, p.type, p.shape, p.bytes});
 }
+PLEAT_COMPILED_ONCE(void add_weight(safetensors_writer& out, stored_weight const& w));
 /// The same of a weight whose bytes somebody else writes (safetensors_stream). \throws error as the writer does
-PLEAT_ONCE inline void describe_weight(safetensors_writer& out, stored_weight const& w) {
+PLEAT_ONCE void describe_weight(safetensors_writer& out, stored_weight const& w) {
   detail::add_weight_metadata(out, w);
   for (auto const& p : w.parts) out.describe(w.name + p.suffix, p.type, p.shape);
 }

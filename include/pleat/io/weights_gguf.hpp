@@ -29,8 +29,8 @@ namespace pleat::io {
 }
 
 /// The weights of a file, by name: block types that are forms of pleat have that form.
-PLEAT_ONCE [[nodiscard]] inline std::vector<stored_weight> weights_of(gguf_file const& f,
-                                                                      std::string const& call = "io::weights_of") {
+PLEAT_ONCE [[nodiscard]] std::vector<stored_weight> weights_of(gguf_file const& f,
+                                                               std::string const& call = "io::weights_of") {
   auto const m = text_metadata(f);
   std::vector<stored_weight> plain;
   for (auto const& e : f.entries()) {
@@ -63,10 +63,11 @@ PLEAT_ONCE [[nodiscard]] inline std::vector<stored_weight> weights_of(gguf_file 
   }
   return detail::gather_weights(call, std::move(plain), m);
 }
+PLEAT_COMPILED_ONCE(std::vector<stored_weight> weights_of(gguf_file const& f, std::string const& call));
 
 /// Puts a weight into a file; its bytes must live until the file is written. \throws error as the writer does, and for
 /// names and shapes that GGUF cannot hold
-PLEAT_ONCE inline void add_weight(gguf_writer& out, stored_weight const& w) {
+PLEAT_ONCE void add_weight(gguf_writer& out, stored_weight const& w) {
   if (w.error) out.metadata(std::string(detail::error_key) + w.name, detail::error_text(*w.error));
   auto const* block = ggml_type_of_form(w.form);
   if (block && !block->plain && w.parts.size() == 1) {
@@ -95,5 +96,6 @@ PLEAT_ONCE inline void add_weight(gguf_writer& out, stored_weight const& w) {
     out.add({w.name + p.suffix, *type, p.shape, p.bytes});
   }
 }
+PLEAT_COMPILED_ONCE(void add_weight(gguf_writer& out, stored_weight const& w));
 
 }  // namespace pleat::io

@@ -22,10 +22,7 @@ namespace pleat::nn {
 class describe_walk {
  public:
   /// \param recompute the pass that is described says so (pass.recompute)
-  PLEAT_ONCE inline explicit describe_walk(description& out, bool recompute = false)
-      : out_(&out), recompute_(recompute) {
-    blocks_.push_back({0, -1, true, 1});
-  }
+  PLEAT_ONCE explicit describe_walk(description& out, bool recompute = false);
 
   /// Blocks are those of rank `part` of the `parts` of a tensor axis. \param layout where the input lives
   void on_part(index_t part, index_t parts, axis_layout const& layout = {}) noexcept {
@@ -66,34 +63,14 @@ class describe_walk {
   /// Appends a layer with all but activation_bytes, which takes `output_bytes` for its output if it cannot do without.
   /// \param moved_bytes of the input, brought to where the layer takes it: a block of its own; negative: it lives there
   /// \param gradient_bytes of the output's gradient, as the weight half keeps it; negative: as the output
-  PLEAT_ONCE inline void append(layer_cost c, index_t output_bytes, index_t moved_bytes = -1,
-                                index_t gradient_bytes = -1) {
-    bool const drops = dropping_ > 0;
-    c.activation_bytes = drops ? 0 : c.saved_bytes;
-    bool const keeps_input = c.keeps_input, keeps_output = c.keeps_output, view = c.view, in_place = c.in_place,
-               split = c.split;
-    // the output's gradient is a block of its own
-    c.between_bytes = split ? c.saved_bytes + (gradient_bytes < 0 ? output_bytes : gradient_bytes) : 0;
-    out_->layers.push_back(std::move(c));
-    if (moved_bytes >= 0) current_ = take(moved_bytes);
-    if (keeps_input) {
-      auto& x = at(current_);
-      if (split && !std::exchange(x.between, true)) out_->layers.back().between_bytes += x.bytes;
-      if (!drops) hold_for_backward(current_);
-    }
-    if (!view && !(in_place && free(current_))) current_ = take(output_bytes);
-    if (keeps_output && !drops) hold_for_backward(current_);
-  }
+  PLEAT_ONCE void append(layer_cost c, index_t output_bytes, index_t moved_bytes = -1, index_t gradient_bytes = -1);
   /// keep, of any block: the input's is counted by who described it.
   PLEAT_LAZY void hold_for_backward(int block) {
     if (block == 0) input_kept_ = true;
     keep(block);
   }
   /// A new block of the layer appended last.
-  PLEAT_ONCE [[nodiscard]] inline int take(index_t bytes) {
-    blocks_.push_back({bytes, static_cast<int>(out_->layers.size()) - 1, false, 0});
-    return static_cast<int>(blocks_.size()) - 1;
-  }
+  PLEAT_ONCE [[nodiscard]] int take(index_t bytes);
 
  private:
   struct block {
@@ -113,6 +90,38 @@ class describe_walk {
   int current_ = 0, dropping_ = 0;
   bool recompute_ = false, input_kept_ = false;
 };
+
+template <class> describe_walk::describe_walk(description& out, bool recompute) : out_(&out), recompute_(recompute) {
+  blocks_.push_back({0, -1, true, 1});
+}
+PLEAT_COMPILED_ONCE(describe_walk::describe_walk(description& out, bool recompute));
+
+template <class>
+void describe_walk::append(layer_cost c, index_t output_bytes, index_t moved_bytes, index_t gradient_bytes) {
+  bool const drops = dropping_ > 0;
+  c.activation_bytes = drops ? 0 : c.saved_bytes;
+  bool const keeps_input = c.keeps_input, keeps_output = c.keeps_output, view = c.view, in_place = c.in_place,
+             split = c.split;
+  // the output's gradient is a block of its own
+  c.between_bytes = split ? c.saved_bytes + (gradient_bytes < 0 ? output_bytes : gradient_bytes) : 0;
+  out_->layers.push_back(std::move(c));
+  if (moved_bytes >= 0) current_ = take(moved_bytes);
+  if (keeps_input) {
+    auto& x = at(current_);
+    if (split && !std::exchange(x.between, true)) out_->layers.back().between_bytes += x.bytes;
+    if (!drops) hold_for_backward(current_);
+  }
+  if (!view && !(in_place && free(current_))) current_ = take(output_bytes);
+  if (keeps_output && !drops) hold_for_backward(current_);
+}
+PLEAT_COMPILED_ONCE(void describe_walk::append(layer_cost c, index_t output_bytes, index_t moved_bytes,
+                                               index_t gradient_bytes));
+
+template <class> int describe_walk::take(index_t bytes) {
+  blocks_.push_back({bytes, static_cast<int>(out_->layers.size()) - 1, false, 0});
+  return static_cast<int>(blocks_.size()) - 1;
+}
+PLEAT_COMPILED_ONCE(int describe_walk::take(index_t bytes));
 
 namespace detail {
 /// What a layer says of itself, and its parameters.

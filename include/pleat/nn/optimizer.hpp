@@ -30,10 +30,11 @@ namespace detail {
 
 inline constexpr std::string_view momentum_buffer[] = {"momentum"}, adam_buffers[] = {"first_moment", "second_moment"};
 
-PLEAT_ONCE inline void demand_setting(bool good, char const* what, double found, char const* remedy) {
+PLEAT_ONCE void demand_setting(bool good, char const* what, double found, char const* remedy) {
   if (!good)
     throw error{"nn::optimizer_state", std::string(what) + ", found " + pleat::detail::number_text(found), remedy};
 }
+PLEAT_COMPILED_ONCE(void demand_setting(bool good, char const* what, double found, char const* remedy));
 /// What adam and adamw share.
 template <class Adam> void check_adam(Adam const& o) {
   demand_setting(o.beta1 >= 0 && o.beta1 < 1, "beta1 must lie in [0, 1)", o.beta1, "Leave it at 0.9");

@@ -99,19 +99,7 @@ class parameter {
     return b;
   }
   /// Makes `shape` that of part `r` of `n`. \throws error if the word names a dimension that is not there
-  PLEAT_ONCE inline void cut(int r, int n) {
-    if (where.partial() || (where.shards() && where.dim >= shape.rank()))
-      throw error{"nn::parameter::cut",
-                  "'" + name + "' of shape " + shape.to_string() + " cannot be placed as " + where.to_string(),
-                  "A parameter is replicated or cut along one of its dimensions"};
-    if (parts > 1)
-      throw error{"nn::parameter::cut", "'" + name + "' has been cut into " + std::to_string(parts) + " parts before",
-                  "Cut a whole parameter once, into all of its parts"};
-    global_shape = shape;
-    part = r;
-    parts = n;
-    shape = box().shape();
-  }
+  PLEAT_ONCE void cut(int r, int n);
   /// Elements of the largest part: what every rank sets aside, so that flat buffers are laid out alike on all ranks of
   /// the axis.
   PLEAT_LAZY [[nodiscard]] index_t largest() const { return parts > 1 ? box(0).size() : shape.size(); }
@@ -138,5 +126,20 @@ class parameter {
   [[nodiscard]] virtual std::uint8_t const* mask_bits() const { return nullptr; }
   [[nodiscard]] bool materialised() const noexcept { return !absent && (id >= 0 || !in_arena); }
 };
+
+template <class> void parameter::cut(int r, int n) {
+  if (where.partial() || (where.shards() && where.dim >= shape.rank()))
+    throw error{"nn::parameter::cut",
+                "'" + name + "' of shape " + shape.to_string() + " cannot be placed as " + where.to_string(),
+                "A parameter is replicated or cut along one of its dimensions"};
+  if (parts > 1)
+    throw error{"nn::parameter::cut", "'" + name + "' has been cut into " + std::to_string(parts) + " parts before",
+                "Cut a whole parameter once, into all of its parts"};
+  global_shape = shape;
+  part = r;
+  parts = n;
+  shape = box().shape();
+}
+PLEAT_COMPILED_ONCE(void parameter::cut(int r, int n));
 
 }  // namespace pleat::nn

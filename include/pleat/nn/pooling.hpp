@@ -28,9 +28,8 @@ struct avg_pool2d_options {
 };
 
 namespace detail {
-PLEAT_ONCE [[nodiscard]] inline compute::pool2d_shape pool_geometry(char const* layer, extents const& in, window kernel,
-                                                                    window stride, window padding,
-                                                                    bool count_include_pad) {
+PLEAT_ONCE [[nodiscard]] compute::pool2d_shape pool_geometry(char const* layer, extents const& in, window kernel,
+                                                             window stride, window padding, bool count_include_pad) {
   if (in.rank() != 4)
     throw error{layer, "expected images [m, channels, h, w], found an input of shape " + in.to_string(),
                 "Put pooling before the layer that flattens, and hand over images"};
@@ -55,6 +54,8 @@ PLEAT_ONCE [[nodiscard]] inline compute::pool2d_shape pool_geometry(char const* 
   }
   return g;
 }
+PLEAT_COMPILED_ONCE(compute::pool2d_shape pool_geometry(char const* layer, extents const& in, window kernel,
+                                                        window stride, window padding, bool count_include_pad));
 }  // namespace detail
 
 /// y[m, c, h', w'] = the largest value of each window; h' = (h + 2·padding − kernel) / stride + 1.

@@ -27,7 +27,7 @@ namespace pleat::nn {
 
 namespace detail {
 
-PLEAT_ONCE inline void check_warm_up(char const* call, index_t warm_up, index_t steps) {
+PLEAT_ONCE void check_warm_up(char const* call, index_t warm_up, index_t steps) {
   if (warm_up < 0)
     throw error{call, "the warm-up takes " + std::to_string(warm_up) + " steps, expected at least 0",
                 "Say 0 for a training without one"};
@@ -61,7 +61,7 @@ struct step_decay {
   [[nodiscard]] double operator()(index_t step, index_t) const {
     return std::pow(gamma, static_cast<double>(step / std::max<index_t>(1, every)));
   }
-  PLEAT_ONCE inline void check(index_t) const {
+  PLEAT_ONCE void check(index_t) const {
     if (every < 1)
       throw error{"nn::step_decay", "every is " + std::to_string(every) + ", expected at least 1 step",
                   "Say after how many steps the rate is multiplied by gamma, or take nn::constant"};
@@ -70,7 +70,7 @@ struct step_decay {
                   "gamma is " + pleat::detail::number_text(gamma) + ", expected a number of at least 0",
                   "Say .gamma = 0.1: a tenth of the rate after every so many steps"};
   }
-  PLEAT_ONCE [[nodiscard]] inline std::string settings(index_t) const {
+  PLEAT_ONCE [[nodiscard]] std::string settings(index_t) const {
     return "every " + std::to_string(every) + ", gamma " + pleat::detail::number_text(gamma);
   }
 };
@@ -82,8 +82,8 @@ struct warm_up {
   [[nodiscard]] double operator()(index_t step, index_t) const noexcept {
     return step + 1 >= steps ? 1.0 : static_cast<double>(step + 1) / static_cast<double>(steps);
   }
-  PLEAT_ONCE inline void check(index_t total) const { detail::check_warm_up("nn::warm_up", steps, total); }
-  PLEAT_ONCE [[nodiscard]] inline std::string settings(index_t) const { return "steps " + std::to_string(steps); }
+  PLEAT_ONCE void check(index_t total) const { detail::check_warm_up("nn::warm_up", steps, total); }
+  PLEAT_ONCE [[nodiscard]] std::string settings(index_t) const { return "steps " + std::to_string(steps); }
 };
 
 /// A linear warm-up, then half a cosine from 1 down to `minimum` at the last step (Loshchilov and Hutter,
@@ -101,19 +101,24 @@ struct cosine {
                          : 1.0;
     return minimum + (1 - minimum) * 0.5 * (1 + std::cos(3.14159265358979323846 * t));
   }
-  PLEAT_ONCE inline void check(index_t total) const {
-    detail::check_warm_up("nn::cosine", warm_up_steps, total);
-    if (!(minimum >= 0 && std::isfinite(minimum)))
-      throw error{"nn::cosine",
-                  "minimum is " + pleat::detail::number_text(minimum) + ", expected a number of at least 0",
-                  "Say .minimum = 0.1: the last step has a tenth of the rate"};
-  }
+  PLEAT_ONCE void check(index_t total) const;
   /// The half wave is as long as the training.
-  PLEAT_ONCE [[nodiscard]] inline std::string settings(index_t total) const {
-    return "warm_up_steps " + std::to_string(warm_up_steps) + ", minimum " + pleat::detail::number_text(minimum) +
-           ", over " + std::to_string(total) + " steps";
-  }
+  PLEAT_ONCE [[nodiscard]] std::string settings(index_t total) const;
 };
+
+template <class> void cosine::check(index_t total) const {
+  detail::check_warm_up("nn::cosine", warm_up_steps, total);
+  if (!(minimum >= 0 && std::isfinite(minimum)))
+    throw error{"nn::cosine", "minimum is " + pleat::detail::number_text(minimum) + ", expected a number of at least 0",
+                "Say .minimum = 0.1: the last step has a tenth of the rate"};
+}
+PLEAT_COMPILED_ONCE(void cosine::check(index_t total) const);
+
+template <class> std::string cosine::settings(index_t total) const {
+  return "warm_up_steps " + std::to_string(warm_up_steps) + ", minimum " + pleat::detail::number_text(minimum) +
+         ", over " + std::to_string(total) + " steps";
+}
+PLEAT_COMPILED_ONCE(std::string cosine::settings(index_t total) const);
 
 /// Says in words what a schedule lacks (law 1).
 template <class S> constexpr void demand_schedule() {

@@ -40,25 +40,8 @@ class state_layout {
   /// \param size elements of one flat buffer, padding included
   /// \param stage 0 to 3
   /// \param shards ranks that divide a bucket; 1 at stage 0
-  PLEAT_ONCE inline state_layout(std::span<index_range const> entries, index_t size, index_t element_bytes,
-                                 index_t bucket_bytes, int stage, int shards)
-      : stage_(stage), shards_(stage == 0 ? 1 : shards), size_(size) {
-    if (stage < 0 || stage > 3)
-      throw error{"nn::state_layout", "the stage must be 0, 1, 2 or 3, found " + std::to_string(stage),
-                  "Set plan.state_stage to 0, 1, 2 or 3"};
-    if (shards < 1)
-      throw error{"nn::state_layout", "state is sharded over at least one rank, found " + std::to_string(shards),
-                  "Give 1 rank or more; 1 shards nothing"};
-    cut_buckets(entries, element_bytes, bucket_bytes);
-    for (auto const& b : buckets_) cut_shards(entries, b);
-    packed_.resize(buckets_.size() * stride());
-    owned_.assign(static_cast<std::size_t>(shards_), 0);
-    for (std::size_t b = buckets_.size(); b-- > 0;)
-      for (int s = 0; s < shards_; ++s) {
-        packed_[b * stride() + static_cast<std::size_t>(s)] = owned_[static_cast<std::size_t>(s)];
-        owned_[static_cast<std::size_t>(s)] += piece(b, s).size();
-      }
-  }
+  PLEAT_ONCE state_layout(std::span<index_range const> entries, index_t size, index_t element_bytes,
+                          index_t bucket_bytes, int stage, int shards);
 
   [[nodiscard]] int stage() const noexcept { return stage_; }
   /// Ranks that divide a bucket.
@@ -112,7 +95,7 @@ class state_layout {
  private:
   [[nodiscard]] std::size_t stride() const noexcept { return static_cast<std::size_t>(shards_) + 1; }
 
-  PLEAT_ONCE inline void cut_buckets(std::span<index_range const> entries, index_t element_bytes, index_t bytes) {
+  PLEAT_ONCE void cut_buckets(std::span<index_range const> entries, index_t element_bytes, index_t bytes) {
     owner_.assign(entries.size(), 0);
     index_t end = size_;
     bucket open{size_, size_, 0};
@@ -131,7 +114,7 @@ class state_layout {
   }
 
   /// Each cut at the place nearest to an equal division where a cut may be.
-  PLEAT_ONCE inline void cut_shards(std::span<index_range const> entries, bucket const& b) {
+  PLEAT_ONCE void cut_shards(std::span<index_range const> entries, bucket const& b) {
     index_t last = b.begin;
     for (int s = 0; s <= shards_; ++s) {
       index_t at = s == 0 ? b.begin : s == shards_ ? b.end : nearest(entries, b, b.begin + b.size() * s / shards_);
@@ -157,5 +140,28 @@ class state_layout {
   std::vector<int> owner_;
   std::vector<index_t> cuts_, counts_, packed_, owned_;
 };
+
+template <class>
+state_layout::state_layout(std::span<index_range const> entries, index_t size, index_t element_bytes,
+                           index_t bucket_bytes, int stage, int shards)
+    : stage_(stage), shards_(stage == 0 ? 1 : shards), size_(size) {
+  if (stage < 0 || stage > 3)
+    throw error{"nn::state_layout", "the stage must be 0, 1, 2 or 3, found " + std::to_string(stage),
+                "Set plan.state_stage to 0, 1, 2 or 3"};
+  if (shards < 1)
+    throw error{"nn::state_layout", "state is sharded over at least one rank, found " + std::to_string(shards),
+                "Give 1 rank or more; 1 shards nothing"};
+  cut_buckets(entries, element_bytes, bucket_bytes);
+  for (auto const& b : buckets_) cut_shards(entries, b);
+  packed_.resize(buckets_.size() * stride());
+  owned_.assign(static_cast<std::size_t>(shards_), 0);
+  for (std::size_t b = buckets_.size(); b-- > 0;)
+    for (int s = 0; s < shards_; ++s) {
+      packed_[b * stride() + static_cast<std::size_t>(s)] = owned_[static_cast<std::size_t>(s)];
+      owned_[static_cast<std::size_t>(s)] += piece(b, s).size();
+    }
+}
+PLEAT_COMPILED_ONCE(state_layout::state_layout(std::span<index_range const> entries, index_t size,
+                                               index_t element_bytes, index_t bucket_bytes, int stage, int shards));
 
 }  // namespace pleat::nn

@@ -18,10 +18,11 @@ struct window {
   constexpr window() noexcept = default;
   constexpr window(std::integral auto both) noexcept : height(both), width(both) {}
   constexpr window(index_t height, index_t width) noexcept : height(height), width(width) {}
-  PLEAT_ONCE [[nodiscard]] inline std::string to_string() const {
-    return std::to_string(height) + "×" + std::to_string(width);
-  }
+  PLEAT_ONCE [[nodiscard]] std::string to_string() const;
   friend constexpr bool operator==(window const&, window const&) = default;
 };
+
+template <class> std::string window::to_string() const { return std::to_string(height) + "×" + std::to_string(width); }
+PLEAT_COMPILED_ONCE(std::string window::to_string() const);
 
 }  // namespace pleat::nn

@@ -54,25 +54,12 @@ class step_agreement {
   };
 
   /// \param ranks a communicator of its own; must outlive this
-  PLEAT_ONCE inline explicit step_agreement(comm::communicator& ranks) : ranks_(&ranks) {
-    all_.resize(words * static_cast<std::size_t>(ranks.size()));
-  }
+  PLEAT_ONCE explicit step_agreement(comm::communicator& ranks);
 
   [[nodiscard]] bool is_open() const noexcept { return open_; }
 
   /// Begins a step. Collective, does not wait. \param flags contributions of this rank
-  PLEAT_ONCE inline void open(intent const& i, std::vector<char> const& flags) {
-    if (open_) settle(flags, [](std::size_t) { return std::string(); });  // a step that was begun and left
-    mine_ = {static_cast<std::int64_t>(i.step),
-             i.batch,
-             static_cast<std::int64_t>(flags.size()),
-             static_cast<std::int64_t>(random::hash(std::string_view(flags.data(), flags.size()))),
-             i.asked ? 1 : 0,
-             i.sample.rank()};
-    for (int d = 1; d < i.sample.rank(); ++d) mine_[6 + static_cast<std::size_t>(d)] = i.sample[d];
-    under_way_ = ranks_->iall_gather(std::span<std::int64_t const>(mine_), std::span<std::int64_t>(all_));
-    open_ = true;
-  }
+  PLEAT_ONCE void open(intent const& i, std::vector<char> const& flags);
 
   /// Waits, once per step; then it costs nothing. \param name number of a parameter → its name
   /// \returns the samples' extents as those said who give them; the first is 0
@@ -97,7 +84,7 @@ class step_agreement {
   }
 
   /// Of one sample: "[1, 28, 28]".
-  PLEAT_ONCE [[nodiscard]] inline std::string shape_of(std::size_t r) const {
+  PLEAT_ONCE [[nodiscard]] std::string shape_of(std::size_t r) const {
     std::string text;
     for (std::int64_t d = 1; d < of(r)[5]; ++d)
       text += (d > 1 ? ", " : "") + std::to_string(of(r)[6 + static_cast<std::size_t>(d)]);
@@ -105,36 +92,7 @@ class step_agreement {
   }
 
   /// \returns the first rank that lets other parameters learn than rank 0; else 0
-  PLEAT_ONCE [[nodiscard]] inline std::size_t compare() {
-    auto const n = static_cast<std::size_t>(ranks_->size());
-    std::size_t shaped = n, other = 0;
-    for (std::size_t r = 0; r < n; ++r) {
-      if (of(r)[0] != of(0)[0] || of(r)[1] != of(0)[1])
-        throw error{"parallel::agreement", intends(r) + ", but " + intends(0),
-                    "Every rank must make the same steps in the same order"};
-      if (of(r)[2] != of(0)[2])
-        throw error{"parallel::agreement",
-                    "in step " + std::to_string(of(0)[0]) + " rank " + std::to_string(r) + " has " +
-                        std::to_string(of(r)[2]) + " parameters, and rank 0 " + std::to_string(of(0)[2]),
-                    "Transform the network alike on every rank"};
-      if (of(r)[3] != of(0)[3] && other == 0) other = r;
-      if (of(r)[4] == 0) continue;
-      if (shaped == n) shaped = r;
-      if (!std::equal(of(r).begin() + 5, of(r).end(), of(shaped).begin() + 5))
-        throw error{"parallel::agreement",
-                    "the samples of ranks " + std::to_string(shaped) + " and " + std::to_string(r) +
-                        " have different shapes in step " + std::to_string(of(0)[0]) + ": " + shape_of(shaped) +
-                        " and " + shape_of(r),
-                    "Give every rank samples of one shape; only their number may differ"};
-    }
-    sample_ = {};
-    if (shaped < n) {
-      std::array<index_t, extents::max_rank> dims{};
-      std::copy_n(of(shaped).begin() + 6, dims.size(), dims.begin());
-      sample_ = extents(std::span<index_t const>(dims.data(), static_cast<std::size_t>(of(shaped)[5])));
-    }
-    return other;
-  }
+  PLEAT_ONCE [[nodiscard]] std::size_t compare();
   /// Collective: all compare all flags. \throws error
   template <class Name> [[noreturn]] void explain(std::size_t other, std::vector<char> const& flags, Name&& name) {
     std::vector<std::int8_t> const mine(flags.begin(), flags.end());
@@ -157,6 +115,57 @@ class step_agreement {
   bool open_ = false;
   comm::request under_way_;  // ends before the buffers that it writes
 };
+
+template <class> step_agreement::step_agreement(comm::communicator& ranks) : ranks_(&ranks) {
+  all_.resize(words * static_cast<std::size_t>(ranks.size()));
+}
+PLEAT_COMPILED_ONCE(step_agreement::step_agreement(comm::communicator& ranks));
+
+template <class> void step_agreement::open(intent const& i, std::vector<char> const& flags) {
+  if (open_) settle(flags, [](std::size_t) { return std::string(); });  // a step that was begun and left
+  mine_ = {static_cast<std::int64_t>(i.step),
+           i.batch,
+           static_cast<std::int64_t>(flags.size()),
+           static_cast<std::int64_t>(random::hash(std::string_view(flags.data(), flags.size()))),
+           i.asked ? 1 : 0,
+           i.sample.rank()};
+  for (int d = 1; d < i.sample.rank(); ++d) mine_[6 + static_cast<std::size_t>(d)] = i.sample[d];
+  under_way_ = ranks_->iall_gather(std::span<std::int64_t const>(mine_), std::span<std::int64_t>(all_));
+  open_ = true;
+}
+PLEAT_COMPILED_ONCE(void step_agreement::open(intent const& i, std::vector<char> const& flags));
+
+template <class> std::size_t step_agreement::compare() {
+  auto const n = static_cast<std::size_t>(ranks_->size());
+  std::size_t shaped = n, other = 0;
+  for (std::size_t r = 0; r < n; ++r) {
+    if (of(r)[0] != of(0)[0] || of(r)[1] != of(0)[1])
+      throw error{"parallel::agreement", intends(r) + ", but " + intends(0),
+                  "Every rank must make the same steps in the same order"};
+    if (of(r)[2] != of(0)[2])
+      throw error{"parallel::agreement",
+                  "in step " + std::to_string(of(0)[0]) + " rank " + std::to_string(r) + " has " +
+                      std::to_string(of(r)[2]) + " parameters, and rank 0 " + std::to_string(of(0)[2]),
+                  "Transform the network alike on every rank"};
+    if (of(r)[3] != of(0)[3] && other == 0) other = r;
+    if (of(r)[4] == 0) continue;
+    if (shaped == n) shaped = r;
+    if (!std::equal(of(r).begin() + 5, of(r).end(), of(shaped).begin() + 5))
+      throw error{"parallel::agreement",
+                  "the samples of ranks " + std::to_string(shaped) + " and " + std::to_string(r) +
+                      " have different shapes in step " + std::to_string(of(0)[0]) + ": " + shape_of(shaped) + " and " +
+                      shape_of(r),
+                  "Give every rank samples of one shape; only their number may differ"};
+  }
+  sample_ = {};
+  if (shaped < n) {
+    std::array<index_t, extents::max_rank> dims{};
+    std::copy_n(of(shaped).begin() + 6, dims.size(), dims.begin());
+    sample_ = extents(std::span<index_t const>(dims.data(), static_cast<std::size_t>(of(shaped)[5])));
+  }
+  return other;
+}
+PLEAT_COMPILED_ONCE(std::size_t step_agreement::compare());
 
 /// The same of one network: what each rank contributes is read off its parameters.
 class network_agreement {

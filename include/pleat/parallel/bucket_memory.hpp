@@ -21,9 +21,9 @@ using bucket = nn::bucket;
 /// Cuts an arena's entries into buckets of about `bytes`, from the back (backward reaches the last layer first). Every
 /// entry is in exactly one bucket; `owner[i]` is the bucket of entry i. Entries without elements belong to the bucket
 /// of their position.
-PLEAT_ONCE [[nodiscard]] inline std::vector<bucket> make_buckets(std::vector<nn::arena_entry> const& entries,
-                                                                 index_t size, index_t element_bytes, index_t bytes,
-                                                                 std::vector<int>& owner) {
+PLEAT_ONCE [[nodiscard]] std::vector<bucket> make_buckets(std::vector<nn::arena_entry> const& entries, index_t size,
+                                                          index_t element_bytes, index_t bytes,
+                                                          std::vector<int>& owner) {
   std::vector<index_range> ranges;
   for (auto const& e : entries) ranges.push_back({e.begin, e.end});
   nn::state_layout const layout(ranges, size, element_bytes, bytes, 0, 1);

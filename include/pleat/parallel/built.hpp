@@ -17,7 +17,7 @@ namespace pleat::parallel {
 /// the same.
 /// \param type the network's value_type
 /// \throws error if they differ
-PLEAT_ONCE inline void demand_precision(plan::plan const& p, dtype type) {
+PLEAT_ONCE void demand_precision(plan::plan const& p, dtype type) {
   using plan::compute_precision;
   bool const fits = p.precision == compute_precision::bf16  ? type == dtype::bf16
                     : p.precision == compute_precision::f16 ? type == dtype::f16
@@ -32,5 +32,6 @@ PLEAT_ONCE inline void demand_precision(plan::plan const& p, dtype type) {
       "Make the network of pleat::" + std::string(p.precision == compute_precision::bf16 ? "bfloat16" : "half") +
           ", or use precision = f32"};
 }
+PLEAT_COMPILED_ONCE(void demand_precision(plan::plan const& p, dtype type));
 
 }  // namespace pleat::parallel

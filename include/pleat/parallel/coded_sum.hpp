@@ -129,10 +129,10 @@ PLEAT_LAZY [[nodiscard]] inline bool is_of_one_rank(nn::arena_entry const& e, in
 }
 
 /// The parameters of bucket b, and which of them travel coded.
-PLEAT_ONCE [[nodiscard]] inline std::vector<coded_part> parts_of_bucket(std::vector<nn::arena_entry> const& entries,
-                                                                        nn::state_layout const& layout, std::size_t b,
-                                                                        gradient_coding const& coding, int ranks,
-                                                                        index_t tensor_ranks, index_t element_bytes) {
+PLEAT_ONCE [[nodiscard]] std::vector<coded_part> parts_of_bucket(std::vector<nn::arena_entry> const& entries,
+                                                                 nn::state_layout const& layout, std::size_t b,
+                                                                 gradient_coding const& coding, int ranks,
+                                                                 index_t tensor_ranks, index_t element_bytes) {
   int const shards = layout.replicated(b) ? 1 : layout.shards();
   std::vector<coded_part> parts;
   for (std::size_t i = 0; i < entries.size(); ++i) {
@@ -150,9 +150,13 @@ PLEAT_ONCE [[nodiscard]] inline std::vector<coded_part> parts_of_bucket(std::vec
   }
   return parts;
 }
+PLEAT_COMPILED_ONCE(std::vector<coded_part> parts_of_bucket(std::vector<nn::arena_entry> const& entries,
+                                                            nn::state_layout const& layout, std::size_t b,
+                                                            gradient_coding const& coding, int ranks,
+                                                            index_t tensor_ranks, index_t element_bytes));
 
 /// \throws error if this plan's gradients cannot travel in a codec
-PLEAT_ONCE inline void demand_codable(plan::plan const& p, gradient_coding const& coding) {
+PLEAT_ONCE void demand_codable(plan::plan const& p, gradient_coding const& coding) {
   if (!coding) return;
   auto const refuse = [&](std::string const& what, std::string const& remedy) {
     throw error{"parallel::build", "gradients cannot travel as " + coding.words() + ": " + what, remedy};
@@ -174,6 +178,7 @@ PLEAT_ONCE inline void demand_codable(plan::plan const& p, gradient_coding const
     refuse("residuals would be in units of the loss scale, which changes, and a skipped step would lose what was sent",
            "Use precision = bf16 or f32" + or_dense);
 }
+PLEAT_COMPILED_ONCE(void demand_codable(plan::plan const& p, gradient_coding const& coding));
 
 /// The sentence about parameters that do not travel in the codec; empty if there are none or nothing travels.
 template <class Arena>

@@ -51,35 +51,7 @@ struct groups {
 
   /// Collective over `world`. \throws error, on every rank alike, for a plan that cannot be carried out or is for
   /// another number of ranks
-  PLEAT_ONCE [[nodiscard]] inline static std::shared_ptr<groups> make(plan::plan const& p, comm::communicator& world) {
-    // before one of them may be wrong, alone
-    comm::agree_on_hash(world, p.hash(), "parallel::build", "plan", "Give every rank the same options");
-    p.check();
-    if (p.ranks() != world.size())
-      throw error{"parallel::build",
-                  "the plan is for " + std::to_string(p.ranks()) + " ranks (mesh.pipeline " +
-                      std::to_string(p.pipeline_ranks) + " × mesh.data " + std::to_string(p.data_ranks) +
-                      " × mesh.tensor " + std::to_string(p.tensor_ranks) + "), the communicator has " +
-                      std::to_string(world.size()),
-                  remedy(p, world.size())};
-    auto const m = p.mesh();
-    auto made = std::make_shared<groups>(groups{comm::grid(world, m)});
-    made->pipeline_axes = m.set("pipeline");
-    made->tensor_axes = m.set("tensor");
-    made->data_axes = m.all() - made->pipeline_axes - made->tensor_axes;
-    for (int r = 0; r < m.size(); ++r) made->renumbered = made->renumbered || m.position(r, m.all()) != r;
-    if (made->renumbered) made->everyone = world.duplicate();
-    if (world.size() > 1) {
-      made->agreement = world.duplicate();
-      if (made->agreement.timeout() < 0 && world.size() <= patient_ranks) {
-        try {
-          made->agreement.set_timeout(patience);
-        } catch (error const&) {  // a transport without time-outs waits for ever
-        }
-      }
-    }
-    return made;
-  }
+  PLEAT_ONCE [[nodiscard]] static std::shared_ptr<groups> make(plan::plan const& p, comm::communicator& world);
   /// Whether several axes have more than one rank.
   PLEAT_LAZY [[nodiscard]] bool hybrid() {
     return (data().size() > 1) + (tensor().size() > 1) + (pipeline().size() > 1) > 1;
@@ -87,7 +59,7 @@ struct groups {
 
  private:
   /// The nearest mesh that fits, as mesh::nearest has it: what changes of this one.
-  PLEAT_ONCE [[nodiscard]] inline static std::string remedy(plan::plan const& p, int ranks) {
+  PLEAT_ONCE [[nodiscard]] static std::string remedy(plan::plan const& p, int ranks) {
     auto const all = p.mesh();
     std::vector<mesh::axis> axes{all[all.find("data")]};  // of equals, those that are listed first change
     for (int i = 0; i < all.axes(); ++i)
@@ -112,5 +84,36 @@ struct groups {
     return "Use " + changed + ", or start " + std::to_string(p.ranks()) + (p.ranks() == 1 ? " rank" : " ranks");
   }
 };
+
+template <class> std::shared_ptr<groups> groups::make(plan::plan const& p, comm::communicator& world) {
+  // before one of them may be wrong, alone
+  comm::agree_on_hash(world, p.hash(), "parallel::build", "plan", "Give every rank the same options");
+  p.check();
+  if (p.ranks() != world.size())
+    throw error{"parallel::build",
+                "the plan is for " + std::to_string(p.ranks()) + " ranks (mesh.pipeline " +
+                    std::to_string(p.pipeline_ranks) + " × mesh.data " + std::to_string(p.data_ranks) +
+                    " × mesh.tensor " + std::to_string(p.tensor_ranks) + "), the communicator has " +
+                    std::to_string(world.size()),
+                remedy(p, world.size())};
+  auto const m = p.mesh();
+  auto made = std::make_shared<groups>(groups{comm::grid(world, m)});
+  made->pipeline_axes = m.set("pipeline");
+  made->tensor_axes = m.set("tensor");
+  made->data_axes = m.all() - made->pipeline_axes - made->tensor_axes;
+  for (int r = 0; r < m.size(); ++r) made->renumbered = made->renumbered || m.position(r, m.all()) != r;
+  if (made->renumbered) made->everyone = world.duplicate();
+  if (world.size() > 1) {
+    made->agreement = world.duplicate();
+    if (made->agreement.timeout() < 0 && world.size() <= patient_ranks) {
+      try {
+        made->agreement.set_timeout(patience);
+      } catch (error const&) {  // a transport without time-outs waits for ever
+      }
+    }
+  }
+  return made;
+}
+PLEAT_COMPILED_ONCE(std::shared_ptr<groups> groups::make(plan::plan const& p, comm::communicator& world));
 
 }  // namespace pleat::parallel

@@ -44,20 +44,7 @@ class loss_scale {
  public:
   loss_scale() = default;
   /// \throws error for a rule that cannot work
-  PLEAT_ONCE inline explicit loss_scale(loss_scale_options o) : o_(o), value_(o.initial) {
-    auto const demand = [](bool good, char const* what, double found) {
-      if (!good)
-        throw error{"parallel::loss_scale", std::string(what) + ", found " + pleat::detail::number_text(found),
-                    "Leave it out for its default"};
-    };
-    demand(o.smallest > 0, "the smallest scale must be positive", o.smallest);
-    demand(o.largest >= o.smallest, "the largest scale must not be below the smallest", o.largest);
-    demand(o.initial >= o.smallest && o.initial <= o.largest,
-           "the initial scale must lie between the smallest and the largest", o.initial);
-    demand(o.growth > 1, "the growth must be above 1", o.growth);
-    demand(o.backoff > 0 && o.backoff < 1, "the backoff must lie between 0 and 1", o.backoff);
-    demand(o.interval >= 1, "the scale grows after at least one good step", static_cast<double>(o.interval));
-  }
+  PLEAT_ONCE explicit loss_scale(loss_scale_options o);
 
   /// What the loss of the step under way is multiplied by.
   [[nodiscard]] double value() const noexcept { return value_; }
@@ -75,25 +62,7 @@ class loss_scale {
   /// \param nonfinite whether this rank's part of the summed gradient holds a NaN or infinity
   /// \throws error on every rank alike if the gradient is not finite even at the smallest scale: the scale is not what
   /// is wrong
-  PLEAT_ONCE [[nodiscard]] inline bool update(bool nonfinite, comm::communicator& ranks) {
-    bool const bad = ranks.all_reduce_value(nonfinite ? 1 : 0, comm::reduction::max) != 0;
-    if (bad) {
-      if (value_ <= o_.smallest)
-        throw error{"parallel::loss_scale",
-                    "the gradient holds NaN or infinity at the smallest scale, " + std::to_string(o_.smallest) +
-                        ", after " + std::to_string(skipped_) + " skipped steps",
-                    "Lower the learning rate, or look at the data; model.find_nonfinite names the layer"};
-      value_ = std::max(o_.smallest, value_ * o_.backoff);
-      good_ = 0;
-      ++skipped_;
-      return false;
-    }
-    if (++good_ >= o_.interval) {
-      value_ = std::min(o_.largest, value_ * o_.growth);
-      good_ = 0;
-    }
-    return true;
-  }
+  PLEAT_ONCE [[nodiscard]] bool update(bool nonfinite, comm::communicator& ranks);
 
  private:
   loss_scale_options o_{};
@@ -101,14 +70,52 @@ class loss_scale {
   std::int64_t good_ = 0, skipped_ = 0;
 };
 
+template <class> loss_scale::loss_scale(loss_scale_options o) : o_(o), value_(o.initial) {
+  auto const demand = [](bool good, char const* what, double found) {
+    if (!good)
+      throw error{"parallel::loss_scale", std::string(what) + ", found " + pleat::detail::number_text(found),
+                  "Leave it out for its default"};
+  };
+  demand(o.smallest > 0, "the smallest scale must be positive", o.smallest);
+  demand(o.largest >= o.smallest, "the largest scale must not be below the smallest", o.largest);
+  demand(o.initial >= o.smallest && o.initial <= o.largest,
+         "the initial scale must lie between the smallest and the largest", o.initial);
+  demand(o.growth > 1, "the growth must be above 1", o.growth);
+  demand(o.backoff > 0 && o.backoff < 1, "the backoff must lie between 0 and 1", o.backoff);
+  demand(o.interval >= 1, "the scale grows after at least one good step", static_cast<double>(o.interval));
+}
+PLEAT_COMPILED_ONCE(loss_scale::loss_scale(loss_scale_options o));
+
+template <class> bool loss_scale::update(bool nonfinite, comm::communicator& ranks) {
+  bool const bad = ranks.all_reduce_value(nonfinite ? 1 : 0, comm::reduction::max) != 0;
+  if (bad) {
+    if (value_ <= o_.smallest)
+      throw error{"parallel::loss_scale",
+                  "the gradient holds NaN or infinity at the smallest scale, " + std::to_string(o_.smallest) +
+                      ", after " + std::to_string(skipped_) + " skipped steps",
+                  "Lower the learning rate, or look at the data; model.find_nonfinite names the layer"};
+    value_ = std::max(o_.smallest, value_ * o_.backoff);
+    good_ = 0;
+    ++skipped_;
+    return false;
+  }
+  if (++good_ >= o_.interval) {
+    value_ = std::min(o_.largest, value_ * o_.growth);
+    good_ = 0;
+  }
+  return true;
+}
+PLEAT_COMPILED_ONCE(bool loss_scale::update(bool nonfinite, comm::communicator& ranks));
+
 /// What rank 0 says of a step that moved nothing. \param step number of the step, from 1
-PLEAT_ONCE [[nodiscard]] inline std::string skipped_step(std::int64_t step, loss_scale const& s) {
+PLEAT_ONCE [[nodiscard]] std::string skipped_step(std::int64_t step, loss_scale const& s) {
   char text[160];
   std::snprintf(text, sizeof text,
                 "step %lld skipped: a gradient overflowed, the loss scale is now %g (%lld skipped so far)",
                 static_cast<long long>(step), s.value(), static_cast<long long>(s.skipped()));
   return text;
 }
+PLEAT_COMPILED_ONCE(std::string skipped_step(std::int64_t step, loss_scale const& s));
 
 /// Whether this rank's summed gradients hold a NaN or infinity. Not collective; loss_scale::update makes one answer of
 /// all ranks'.

@@ -20,7 +20,7 @@ namespace pleat::parallel {
 /// Collective. What ranks have found behind the first such layer follows from it: the lowest layer counts, then the
 /// lowest rank.
 /// \throws error on every rank alike, if any has found one
-PLEAT_ONCE inline void demand_finite(nn::nonfinite_note const& mine, comm::communicator& ranks) {
+PLEAT_ONCE void demand_finite(nn::nonfinite_note const& mine, comm::communicator& ranks) {
   std::vector<index_t> at(static_cast<std::size_t>(ranks.size()));
   ranks.all_gather(std::span<index_t const>(&mine.at, 1), std::span<index_t>(at));
   int first = -1;

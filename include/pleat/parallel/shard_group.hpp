@@ -30,17 +30,7 @@ struct shard_group {
 
   shard_group() = default;
   /// Collective over `ranks`.
-  PLEAT_ONCE inline shard_group(plan::plan const& p, std::shared_ptr<comm::communicator> ranks)
-      : stage(p.state_stage), place(p.sharing()), all(std::move(ranks)) {
-    if (stage == 0) return;
-    shards = static_cast<int>(place.ranks);
-    int const rank = all->rank();
-    shard = shard_of(rank);
-    members = std::make_shared<comm::communicator>(all->split(static_cast<int>(place.copy_of(rank)), rank));
-    gathers = std::make_shared<comm::communicator>(members->duplicate());
-    auto twins = all->split(shard, rank);
-    if (twins.size() > 1) replicas = std::make_shared<comm::communicator>(std::move(twins));
-  }
+  PLEAT_ONCE shard_group(plan::plan const& p, std::shared_ptr<comm::communicator> ranks);
 
   /// Which piece a rank of the data axis holds.
   [[nodiscard]] int shard_of(int rank) const noexcept { return static_cast<int>(place.shard_of(rank)); }
@@ -53,6 +43,20 @@ struct shard_group {
     return {stage, shards, shard, p.bucket_bytes, last_come_later};
   }
 };
+
+template <class>
+shard_group::shard_group(plan::plan const& p, std::shared_ptr<comm::communicator> ranks)
+    : stage(p.state_stage), place(p.sharing()), all(std::move(ranks)) {
+  if (stage == 0) return;
+  shards = static_cast<int>(place.ranks);
+  int const rank = all->rank();
+  shard = shard_of(rank);
+  members = std::make_shared<comm::communicator>(all->split(static_cast<int>(place.copy_of(rank)), rank));
+  gathers = std::make_shared<comm::communicator>(members->duplicate());
+  auto twins = all->split(shard, rank);
+  if (twins.size() > 1) replicas = std::make_shared<comm::communicator>(std::move(twins));
+}
+PLEAT_COMPILED_ONCE(shard_group::shard_group(plan::plan const& p, std::shared_ptr<comm::communicator> ranks));
 
 /// The flat buffer on the host of which every rank of a group holds packed pieces. Collective over the group.
 /// \param packed this rank's pieces, in the space's memory

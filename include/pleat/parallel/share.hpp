@@ -32,31 +32,7 @@ struct micro_batch {
 /// afterwards.
 class share {
  public:
-  PLEAT_ONCE inline share(plan::plan const& p, index_t batch, int rank, bool lanes_apart) : batch_(batch) {
-    bool const apart = p.deterministic && (lanes_apart || p.micro_batches > 1);
-    if (!p.deterministic) {
-      rows_ = block_range(batch, p.data_ranks, rank);
-      slots_ = 1;
-      roots_ = {{rank, 1}};
-      root_slots_ = {0};
-    } else {
-      index_range const lanes = block_range(p.lanes, p.data_ranks, rank);
-      rows_ = {row_of_lane(p, lanes.begin), row_of_lane(p, lanes.end)};
-      for (auto const& root : comm::lane_roots(static_cast<int>(p.lanes), lanes)) roots_.push_back(root);
-      slots_ = apart ? static_cast<int>(lanes.size()) : static_cast<int>(roots_.size());
-      for (std::size_t i = 0; i < roots_.size(); ++i)
-        root_slots_.push_back(apart ? roots_[i].first - static_cast<int>(lanes.begin) : static_cast<int>(i));
-    }
-    apart_ = apart;
-    for (index_t m = 0; m < p.micro_batches; ++m) {
-      micro_batch b{block_range(rows_.size(), p.micro_batches, m), {}, m};
-      if (!p.deterministic)
-        b.segments.push_back({0, compute::lanes::whole(b.rows.size(), m > 0 && plan::whole_gradients(p))});
-      else if (!apart) add_folded(p, b);
-      else add_apart(p, b, m, rank);
-      micro_batches_.push_back(std::move(b));
-    }
-  }
+  PLEAT_ONCE share(plan::plan const& p, index_t batch, int rank, bool lanes_apart);
 
   /// Positions in the global batch that this rank holds.
   [[nodiscard]] index_range rows() const noexcept { return rows_; }
@@ -75,7 +51,7 @@ class share {
     return lane == p.lanes ? batch_ : block_range(batch_, p.lanes, lane).begin;
   }
 
-  PLEAT_ONCE inline void add_folded(plan::plan const& p, micro_batch& b) const {
+  PLEAT_ONCE void add_folded(plan::plan const& p, micro_batch& b) const {
     for (std::size_t i = 0; i < roots_.size(); ++i) {
       nn::segment s{static_cast<int>(i), {}};
       s.lanes.count = roots_[i].lanes;
@@ -87,7 +63,7 @@ class share {
 
   /// The pieces of this micro-batch per lane: the first piece of a lane starts its chain, later ones go on with it. A
   /// lane without samples starts (at zero) in the first micro-batch.
-  PLEAT_ONCE inline void add_apart(plan::plan const& p, micro_batch& b, index_t m, int rank) const {
+  PLEAT_ONCE void add_apart(plan::plan const& p, micro_batch& b, index_t m, int rank) const {
     index_range const lanes = block_range(p.lanes, p.data_ranks, rank);
     for (index_t l = lanes.begin; l < lanes.end; ++l) {
       index_range const lane{row_of_lane(p, l) - rows_.begin, row_of_lane(p, l + 1) - rows_.begin};
@@ -110,5 +86,32 @@ class share {
   int slots_ = 1;
   bool apart_ = false;
 };
+
+template <class> share::share(plan::plan const& p, index_t batch, int rank, bool lanes_apart) : batch_(batch) {
+  bool const apart = p.deterministic && (lanes_apart || p.micro_batches > 1);
+  if (!p.deterministic) {
+    rows_ = block_range(batch, p.data_ranks, rank);
+    slots_ = 1;
+    roots_ = {{rank, 1}};
+    root_slots_ = {0};
+  } else {
+    index_range const lanes = block_range(p.lanes, p.data_ranks, rank);
+    rows_ = {row_of_lane(p, lanes.begin), row_of_lane(p, lanes.end)};
+    for (auto const& root : comm::lane_roots(static_cast<int>(p.lanes), lanes)) roots_.push_back(root);
+    slots_ = apart ? static_cast<int>(lanes.size()) : static_cast<int>(roots_.size());
+    for (std::size_t i = 0; i < roots_.size(); ++i)
+      root_slots_.push_back(apart ? roots_[i].first - static_cast<int>(lanes.begin) : static_cast<int>(i));
+  }
+  apart_ = apart;
+  for (index_t m = 0; m < p.micro_batches; ++m) {
+    micro_batch b{block_range(rows_.size(), p.micro_batches, m), {}, m};
+    if (!p.deterministic)
+      b.segments.push_back({0, compute::lanes::whole(b.rows.size(), m > 0 && plan::whole_gradients(p))});
+    else if (!apart) add_folded(p, b);
+    else add_apart(p, b, m, rank);
+    micro_batches_.push_back(std::move(b));
+  }
+}
+PLEAT_COMPILED_ONCE(share::share(plan::plan const& p, index_t batch, int rank, bool lanes_apart));
 
 }  // namespace pleat::parallel

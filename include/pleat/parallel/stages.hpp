@@ -25,7 +25,7 @@
 namespace pleat::parallel {
 
 /// What a schedule of one's own is called in a plan: "csv:" and 16 hexadecimal digits of a hash of its actions.
-PLEAT_ONCE [[nodiscard]] inline std::string name_of(plan::schedule const& s) {
+PLEAT_ONCE [[nodiscard]] std::string name_of(plan::schedule const& s) {
   std::string text = std::to_string(s.micro_batches);
   for (auto const r : s.rank_of) {
     text += ' ';
@@ -94,64 +94,8 @@ class stages {
  public:
   /// \param costs of the network's units; \param own the schedule that the plan names, if it is one of the user's
   /// \throws error for a schedule that cannot be carried out, with the reason; for cuts beyond the units
-  PLEAT_ONCE inline stages(plan::plan const& p, std::vector<double> const& costs,
-                           std::optional<plan::schedule> const& own = {})
-      : units_(static_cast<index_t>(costs.size())) {
-    if (p.schedule.starts_with(plan::own_schedule_prefix)) {
-      if (!own)
-        throw error{"parallel::build",
-                    "the plan names the schedule '" + p.schedule + "', which is not one of the library's",
-                    "Hand it over: build(net, plan, world, {.schedule = …})"};
-      if (name_of(*own) != p.schedule)
-        throw error{
-            "parallel::build",
-            "the plan names the schedule '" + p.schedule + "', the schedule handed over is '" + name_of(*own) + "'",
-            "Set plan.schedule = parallel::name_of(schedule)"};
-      schedule_ = *own;
-    } else {
-      if (own)
-        throw error{"parallel::build",
-                    "a schedule of one's own is handed over, but the plan names '" + p.schedule + "'",
-                    "Set plan.schedule = parallel::name_of(schedule)"};
-      schedule_ =
-          plan::make_schedule(plan::parse_schedule_kind(p.schedule), p.pipeline_ranks, p.micro_batches, p.chunks);
-    }
-    if (schedule_.ranks() != p.pipeline_ranks || schedule_.micro_batches != p.micro_batches)
-      throw error{"parallel::build",
-                  "the schedule is for " + std::to_string(schedule_.ranks()) + " ranks and " +
-                      std::to_string(schedule_.micro_batches) + " micro-batches, the plan for " +
-                      std::to_string(p.pipeline_ranks) + " and " + std::to_string(p.micro_batches),
-                  "Plan with mesh.pipeline = " + std::to_string(schedule_.ranks()) +
-                      " and micro_batches = " + std::to_string(schedule_.micro_batches)};
-    if (p.recompute.last() >= units_)
-      throw error{"parallel::build",
-                  "recompute = " + p.recompute.to_string() + " names unit " + std::to_string(p.recompute.last()) +
-                      ", but the network has " + std::to_string(units_) + " units, counted from 0",
-                  "Name units up to " + std::to_string(units_ - 1) + ", or none for all"};
-    plan::check(schedule_, {.ascending_weights = true});
-    demand_memory(p.max_activations);
-    if (!schedule_.communicates()) schedule_ = plan::with_messages(schedule_);
-    demand_ascending();
-    auto const count = schedule_.stages();
-    if (!p.cuts.empty() && static_cast<index_t>(p.cuts.size()) != count - 1)
-      throw error{
-          "parallel::build",
-          "the schedule has " + std::to_string(count) + " stages, the plan " + std::to_string(p.cuts.size()) + " cuts",
-          "Give one cut less than stages, or none: cut by cost"};
-    if (p.cuts.empty()) {
-      cuts_ = plan::cut_stages(as_span(costs), count);
-      return;
-    }
-    for (index_t const c : p.cuts) {
-      if (c > units_)
-        throw error{"parallel::build",
-                    "a stage begins at unit " + std::to_string(c) + ", but the network has " + std::to_string(units_) +
-                        " units",
-                    "Use cuts of at most " + std::to_string(units_)};
-      cuts_.first.push_back(c);
-    }
-    cuts_.first.push_back(units_);
-  }
+  PLEAT_ONCE stages(plan::plan const& p, std::vector<double> const& costs,
+                    std::optional<plan::schedule> const& own = {});
 
   [[nodiscard]] plan::schedule const& schedule() const noexcept { return schedule_; }
   PLEAT_LAZY [[nodiscard]] index_t count() const noexcept { return schedule_.stages(); }
@@ -165,20 +109,10 @@ class stages {
   PLEAT_LAZY [[nodiscard]] int last_rank() const noexcept { return rank_of(count() - 1); }
 
   /// "stage 0 on rank 0: units 0 to 2; stage 1 on rank 1: no unit"
-  PLEAT_ONCE [[nodiscard]] inline std::string to_string() const {
-    std::string text;
-    for (index_t s = 0; s < count(); ++s) {
-      text += (s > 0 ? "; " : "") + std::string("stage ") + std::to_string(s) + " on rank " +
-              std::to_string(rank_of(s)) + ": ";
-      if (begin(s) == end(s)) text += "no unit";
-      else if (end(s) - begin(s) == 1) text += "unit " + std::to_string(begin(s));
-      else text += "units " + std::to_string(begin(s)) + " to " + std::to_string(end(s) - 1);
-    }
-    return text;
-  }
+  PLEAT_ONCE [[nodiscard]] std::string to_string() const;
 
   /// The same for a network with another number of units. \throws error if there is more than one stage
-  PLEAT_ONCE [[nodiscard]] inline stages of_other_units(index_t units) const {
+  PLEAT_ONCE [[nodiscard]] stages of_other_units(index_t units) const {
     if (count() > 1 && units != units_)
       throw error{"parallel::model::rebuild",
                   "the other network has " + std::to_string(units) + " units, this one " + std::to_string(units_),
@@ -198,7 +132,7 @@ class stages {
 
  private:
   /// What a rank's list holds is known before step 1: it is compared with the plan's limit then.
-  PLEAT_ONCE inline void demand_memory(index_t limit) const {
+  PLEAT_ONCE void demand_memory(index_t limit) const {
     if (limit == 0) return;
     index_t worst = 0, most = 0;
     for (index_t r = 0; r < schedule_.ranks(); ++r)
@@ -214,7 +148,7 @@ class stages {
   /// Sums grow from micro-batch to micro-batch where they lie (lanes may be cut at any row): the order is part of the
   /// result. The loss grows with the last stage's forwards; a layer whose backward is one piece writes its gradients in
   /// the input half.
-  PLEAT_ONCE inline void demand_ascending() const {
+  PLEAT_ONCE void demand_ascending() const {
     auto const ascending = [&](index_t stage, auto const& counts, char const* what) {
       std::int32_t next = 0;
       for (auto const& a : schedule_.actions[static_cast<std::size_t>(rank_of(stage))])
@@ -239,5 +173,77 @@ class stages {
   index_t units_;
   plan::stage_cuts cuts_;
 };
+
+template <class>
+stages::stages(plan::plan const& p, std::vector<double> const& costs, std::optional<plan::schedule> const& own)
+    : units_(static_cast<index_t>(costs.size())) {
+  if (p.schedule.starts_with(plan::own_schedule_prefix)) {
+    if (!own)
+      throw error{"parallel::build",
+                  "the plan names the schedule '" + p.schedule + "', which is not one of the library's",
+                  "Hand it over: build(net, plan, world, {.schedule = …})"};
+    if (name_of(*own) != p.schedule)
+      throw error{
+          "parallel::build",
+          "the plan names the schedule '" + p.schedule + "', the schedule handed over is '" + name_of(*own) + "'",
+          "Set plan.schedule = parallel::name_of(schedule)"};
+    schedule_ = *own;
+  } else {
+    if (own)
+      throw error{"parallel::build", "a schedule of one's own is handed over, but the plan names '" + p.schedule + "'",
+                  "Set plan.schedule = parallel::name_of(schedule)"};
+    schedule_ = plan::make_schedule(plan::parse_schedule_kind(p.schedule), p.pipeline_ranks, p.micro_batches, p.chunks);
+  }
+  if (schedule_.ranks() != p.pipeline_ranks || schedule_.micro_batches != p.micro_batches)
+    throw error{"parallel::build",
+                "the schedule is for " + std::to_string(schedule_.ranks()) + " ranks and " +
+                    std::to_string(schedule_.micro_batches) + " micro-batches, the plan for " +
+                    std::to_string(p.pipeline_ranks) + " and " + std::to_string(p.micro_batches),
+                "Plan with mesh.pipeline = " + std::to_string(schedule_.ranks()) +
+                    " and micro_batches = " + std::to_string(schedule_.micro_batches)};
+  if (p.recompute.last() >= units_)
+    throw error{"parallel::build",
+                "recompute = " + p.recompute.to_string() + " names unit " + std::to_string(p.recompute.last()) +
+                    ", but the network has " + std::to_string(units_) + " units, counted from 0",
+                "Name units up to " + std::to_string(units_ - 1) + ", or none for all"};
+  plan::check(schedule_, {.ascending_weights = true});
+  demand_memory(p.max_activations);
+  if (!schedule_.communicates()) schedule_ = plan::with_messages(schedule_);
+  demand_ascending();
+  auto const count = schedule_.stages();
+  if (!p.cuts.empty() && static_cast<index_t>(p.cuts.size()) != count - 1)
+    throw error{
+        "parallel::build",
+        "the schedule has " + std::to_string(count) + " stages, the plan " + std::to_string(p.cuts.size()) + " cuts",
+        "Give one cut less than stages, or none: cut by cost"};
+  if (p.cuts.empty()) {
+    cuts_ = plan::cut_stages(as_span(costs), count);
+    return;
+  }
+  for (index_t const c : p.cuts) {
+    if (c > units_)
+      throw error{
+          "parallel::build",
+          "a stage begins at unit " + std::to_string(c) + ", but the network has " + std::to_string(units_) + " units",
+          "Use cuts of at most " + std::to_string(units_)};
+    cuts_.first.push_back(c);
+  }
+  cuts_.first.push_back(units_);
+}
+PLEAT_COMPILED_ONCE(stages::stages(plan::plan const& p, std::vector<double> const& costs,
+                                   std::optional<plan::schedule> const& own));
+
+template <class> std::string stages::to_string() const {
+  std::string text;
+  for (index_t s = 0; s < count(); ++s) {
+    text += (s > 0 ? "; " : "") + std::string("stage ") + std::to_string(s) + " on rank " + std::to_string(rank_of(s)) +
+            ": ";
+    if (begin(s) == end(s)) text += "no unit";
+    else if (end(s) - begin(s) == 1) text += "unit " + std::to_string(begin(s));
+    else text += "units " + std::to_string(begin(s)) + " to " + std::to_string(end(s) - 1);
+  }
+  return text;
+}
+PLEAT_COMPILED_ONCE(std::string stages::to_string() const);
 
 }  // namespace pleat::parallel

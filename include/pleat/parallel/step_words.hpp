@@ -23,7 +23,7 @@ struct step_place {
 };
 
 /// The same error, of ranks numbered along one axis of a mesh. A transport's errors know a rank; it is that axis'.
-PLEAT_ONCE [[nodiscard]] inline error along_axis(error const& e, char const* axis, bool hybrid) {
+PLEAT_ONCE [[nodiscard]] error along_axis(error const& e, char const* axis, bool hybrid) {
   bool const numbered = e.rank() >= 0 && hybrid;
   return {e.call(),
           e.problem() + (numbered ? " (rank " + std::to_string(e.rank()) + " waits; ranks are numbered along the " +
@@ -31,6 +31,7 @@ PLEAT_ONCE [[nodiscard]] inline error along_axis(error const& e, char const* axi
                                   : ""),
           e.remedy()};
 }
+PLEAT_COMPILED_ONCE(error along_axis(error const& e, char const* axis, bool hybrid));
 
 /// The parameters of a bucket: "'fc1.weight'", "'fc1.weight' to 'fc2.bias'". \param memory an nn::arena
 template <class Arena> [[nodiscard]] std::string tensors_of(Arena const& memory, std::size_t bucket) {

@@ -25,24 +25,28 @@ struct memory_ledger {
     return parameters + gradients + optimizer_state + activations + input + recomputed;
   }
 
-  PLEAT_ONCE [[nodiscard]] inline std::string to_string() const {
-    char text[256];
-    auto const mib = [](index_t b) { return static_cast<double>(b) / (1 << 20); };
-    std::snprintf(
-        text, sizeof text,
-        "parameters %.2f MiB, gradients %.2f, optimizer state %.2f, activations %.2f, input %.2f: %.2f MiB per rank",
-        mib(parameters), mib(gradients), mib(optimizer_state), mib(activations + recomputed), mib(input), mib(total()));
-    return text;
-  }
+  PLEAT_ONCE [[nodiscard]] std::string to_string() const;
 };
 
+template <class> std::string memory_ledger::to_string() const {
+  char text[256];
+  auto const mib = [](index_t b) { return static_cast<double>(b) / (1 << 20); };
+  std::snprintf(
+      text, sizeof text,
+      "parameters %.2f MiB, gradients %.2f, optimizer state %.2f, activations %.2f, input %.2f: %.2f MiB per rank",
+      mib(parameters), mib(gradients), mib(optimizer_state), mib(activations + recomputed), mib(input), mib(total()));
+  return text;
+}
+PLEAT_COMPILED_ONCE(std::string memory_ledger::to_string() const);
+
 /// Rows of the largest micro-batch of any rank.
-PLEAT_ONCE [[nodiscard]] inline index_t largest_micro_batch(plan const& p) {
+PLEAT_ONCE [[nodiscard]] index_t largest_micro_batch(plan const& p) {
   index_t const rows = p.deterministic
                            ? block_range(p.global_batch, p.lanes, block_range(p.lanes, p.data_ranks, 0).end - 1).end
                            : block_range(p.global_batch, p.data_ranks, 0).size();
   return (rows + p.micro_batches - 1) / p.micro_batches;
 }
+PLEAT_COMPILED_ONCE(index_t largest_micro_batch(plan const& p));
 
 /// Whether gradients need flat buffers: at stages 0 and 1, and where sums over micro-batches must be complete before
 /// they are exchanged (deterministic chains go on from one micro-batch to the next; the walks of a pipeline
@@ -57,7 +61,7 @@ PLEAT_LAZY [[nodiscard]] inline bool whole_gradients(plan const& p) noexcept {
 PLEAT_LAZY [[nodiscard]] inline bool ties_apart(plan const& p) noexcept { return p.deterministic || p.stages() > 1; }
 
 /// Gradient copies that rank 0 keeps: more than one where lanes stay apart, or where its lanes are no single subtree.
-PLEAT_ONCE [[nodiscard]] inline index_t gradient_slots(plan const& p) {
+PLEAT_ONCE [[nodiscard]] index_t gradient_slots(plan const& p) {
   if (!p.deterministic) return 1;
   index_range const lanes = block_range(p.lanes, p.data_ranks, 0);
   if (p.micro_batches > 1) return lanes.size();
@@ -84,9 +88,8 @@ struct state_bytes {
 /// and optimizer state of floats, and one buffer of the optimizer's more: their masters.
 /// \param open buckets that one layer's parameters lie in, at the most
 /// \param shard which shard; sizes differ by less than a grain per bucket
-PLEAT_ONCE [[nodiscard]] inline state_bytes make_state_bytes(plan const& p, nn::state_layout const& layout,
-                                                             int state_buffers, int slots, int open, int shard = 0,
-                                                             index_t element_bytes = 4) {
+PLEAT_ONCE [[nodiscard]] state_bytes make_state_bytes(plan const& p, nn::state_layout const& layout, int state_buffers,
+                                                      int slots, int open, int shard = 0, index_t element_bytes = 4) {
   state_bytes s;
   bool const masters = element_bytes < 4;
   index_t const wide = masters ? 4 : element_bytes, all = layout.size(), own = layout.owned(shard),
@@ -106,9 +109,9 @@ PLEAT_ONCE [[nodiscard]] inline state_bytes make_state_bytes(plan const& p, nn::
 /// \param arena_elements elements of one flat buffer (nn::arena::size): the parameters, each padded to 64 bytes, and
 /// the loss
 /// \param state_buffers flat buffers of the optimizer: 0 (plain SGD), 1 (momentum), 2 (Adam)
-PLEAT_ONCE [[nodiscard]] inline memory_ledger make_ledger(plan const& p, nn::description const& at_micro_batch,
-                                                          index_t arena_elements, int state_buffers,
-                                                          index_t element_bytes = 4) {
+PLEAT_ONCE [[nodiscard]] memory_ledger make_ledger(plan const& p, nn::description const& at_micro_batch,
+                                                   index_t arena_elements, int state_buffers,
+                                                   index_t element_bytes = 4) {
   memory_ledger l;
   l.parameters = arena_elements * element_bytes;
   bool const masters = element_bytes < 4;
@@ -119,28 +122,31 @@ PLEAT_ONCE [[nodiscard]] inline memory_ledger make_ledger(plan const& p, nn::des
   if (!at_micro_batch.layers.empty()) l.input = at_micro_batch.layers.front().in.size() * element_bytes;
   return l;
 }
+PLEAT_COMPILED_ONCE(memory_ledger make_ledger(plan const& p, nn::description const& at_micro_batch,
+                                              index_t arena_elements, int state_buffers, index_t element_bytes));
 
 /// Predicted seconds of one data-parallel step, by part.
 struct step_time {
   double forward = 0, backward = 0, optimizer = 0, communication = 0, exposed_communication = 0;
   [[nodiscard]] double total() const noexcept { return forward + backward + optimizer + exposed_communication; }
 
-  PLEAT_ONCE [[nodiscard]] inline std::string to_string() const {
-    char text[200];
-    std::snprintf(text, sizeof text,
-                  "forward %.3f ms, backward %.3f, optimizer %.3f, communication %.3f (exposed %.3f): %.3f ms",
-                  forward * 1e3, backward * 1e3, optimizer * 1e3, communication * 1e3, exposed_communication * 1e3,
-                  total() * 1e3);
-    return text;
-  }
+  PLEAT_ONCE [[nodiscard]] std::string to_string() const;
 };
+
+template <class> std::string step_time::to_string() const {
+  char text[200];
+  std::snprintf(
+      text, sizeof text, "forward %.3f ms, backward %.3f, optimizer %.3f, communication %.3f (exposed %.3f): %.3f ms",
+      forward * 1e3, backward * 1e3, optimizer * 1e3, communication * 1e3, exposed_communication * 1e3, total() * 1e3);
+  return text;
+}
+PLEAT_COMPILED_ONCE(std::string step_time::to_string() const);
 
 /// Predicts a step from the description at largest_micro_batch(p) rows: a roofline per kernel, one pass of the
 /// optimizer over its buffers, and an all-reduce of the gradients of which all but the last bucket may hide behind
 /// backward.
-PLEAT_ONCE [[nodiscard]] inline step_time predict_step(plan const& p, nn::description const& at_micro_batch,
-                                                       machine const& m, int state_buffers = 2,
-                                                       index_t element_bytes = 4) {
+PLEAT_ONCE [[nodiscard]] step_time predict_step(plan const& p, nn::description const& at_micro_batch, machine const& m,
+                                                int state_buffers = 2, index_t element_bytes = 4) {
   step_time t;
   bool first = true;
   auto const bytes_of = [&](index_t elements) { return static_cast<double>(elements * element_bytes); };
@@ -163,5 +169,7 @@ PLEAT_ONCE [[nodiscard]] inline step_time predict_step(plan const& p, nn::descri
   t.exposed_communication = p.data_ranks > 1 ? std::max(last_bucket, t.communication - cover) : 0;
   return t;
 }
+PLEAT_COMPILED_ONCE(step_time predict_step(plan const& p, nn::description const& at_micro_batch, machine const& m,
+                                           int state_buffers, index_t element_bytes));
 
 }  // namespace pleat::plan

@@ -42,13 +42,16 @@ struct machine {
     return std::min({ring, doubling, halving});
   }
 
-  PLEAT_ONCE [[nodiscard]] inline std::string to_string() const {
-    char text[240];
-    std::snprintf(text, sizeof text,
-                  "%.1f GFLOP/s, memory %.1f GB/s, launch %.2f us; between ranks: latency %.2f us, %.2f GB/s",
-                  flops * 1e-9, bandwidth * 1e-9, launch * 1e6, latency * 1e6, link_bandwidth * 1e-9);
-    return text;
-  }
+  PLEAT_ONCE [[nodiscard]] std::string to_string() const;
 };
+
+template <class> std::string machine::to_string() const {
+  char text[240];
+  std::snprintf(text, sizeof text,
+                "%.1f GFLOP/s, memory %.1f GB/s, launch %.2f us; between ranks: latency %.2f us, %.2f GB/s",
+                flops * 1e-9, bandwidth * 1e-9, launch * 1e6, latency * 1e6, link_bandwidth * 1e-9);
+  return text;
+}
+PLEAT_COMPILED_ONCE(std::string machine::to_string() const);
 
 }  // namespace pleat::plan

@@ -98,7 +98,7 @@ struct plan {
   /// The mesh that the ranks are: axes pipeline, one's own, data and tensor, listed like that whatever the order. So
   /// groups of ranks count, and sums add, in one way under every order. \throws error for an order or axes of one's own
   /// that are none
-  PLEAT_ONCE [[nodiscard]] inline pleat::mesh mesh() const {
+  PLEAT_ONCE [[nodiscard]] pleat::mesh mesh() const {
     std::vector<pleat::mesh::axis> axes{{"pipeline", static_cast<int>(pipeline_ranks)}};
     std::string listed = "pipeline";
     auto const own = [&] {
@@ -146,7 +146,7 @@ struct plan {
   /// Takes extents and order of a mesh; of data, tensor and pipeline, those that it does not name have one rank.
   /// \param own which of its axes are one's own and share the batch as data does: "node,rack"
   /// \throws error for any other axis
-  PLEAT_ONCE inline void set_mesh(pleat::mesh const& m, std::string_view own = {}) {
+  PLEAT_ONCE void set_mesh(pleat::mesh const& m, std::string_view own = {}) {
     data_ranks = tensor_ranks = pipeline_ranks = 1;
     own_axes.clear();
     axis_set const mine = m.set(own);
@@ -211,45 +211,15 @@ struct plan {
   }
 
   /// The entries of the plan in file order.
-  PLEAT_ONCE [[nodiscard]] inline std::vector<std::pair<std::string, std::string>> entries() const {
-    std::vector<std::pair<std::string, std::string>> all;
-    auto const say = [&](char const* key, std::string value) { all.emplace_back(key, std::move(value)); };
-    say("global_batch", std::to_string(global_batch));
-    say("mesh.data", std::to_string(data_ranks));
-    say("mesh.tensor", std::to_string(tensor_ranks));
-    say("mesh.pipeline", std::to_string(pipeline_ranks));
-    say("mesh.order", order);
-    say("mesh.own", own_axes.empty() ? "none" : own_axes);
-    say("schedule", schedule);
-    say("chunks", std::to_string(chunks));
-    say("cuts", list_text(cuts, "by cost"));
-    say("max_activations", std::to_string(max_activations));
-    say("micro_batches", std::to_string(micro_batches));
-    say("state_stage", std::to_string(state_stage));
-    say("state_ranks", std::to_string(state_ranks));
-    say("state_stride", std::to_string(state_stride));
-    say("prefetch", std::to_string(prefetch));
-    say("recompute", recompute.to_string());
-    say("precision", std::string(name_of(precision)));
-    say("wire", std::string(name_of(wire)));
-    say("deterministic", deterministic ? "true" : "false");
-    say("lanes", std::to_string(lanes));
-    say("overlap", overlap ? "true" : "false");
-    say("bucket_bytes", std::to_string(bucket_bytes));
-    return all;
-  }
+  PLEAT_ONCE [[nodiscard]] std::vector<std::pair<std::string, std::string>> entries() const;
 
   /// The file format: a first line that names it, then "key = value" per line.
-  PLEAT_ONCE [[nodiscard]] inline std::string to_string() const {
-    std::string text = "pleat plan 1\n";
-    for (auto const& [key, value] : entries()) text += key + " = " + value + "\n";
-    return text;
-  }
+  PLEAT_ONCE [[nodiscard]] std::string to_string() const;
 
   /// A plan from its text. \param carried_out it is to be: check() it. A plan that is only looked at may come from a
   /// version that refused less
   /// \throws error with the line for anything that it does not understand
-  PLEAT_ONCE [[nodiscard]] inline static plan parse(std::string_view text, bool carried_out = true) {
+  PLEAT_ONCE [[nodiscard]] static plan parse(std::string_view text, bool carried_out = true) {
     plan p;
     std::vector<index_t> units;  // of older files: those that `recompute` is said of
     int number = 0;
@@ -309,7 +279,7 @@ struct plan {
   }
 
   /// What two plans disagree about, as "key: a | b" lines; empty if they are equal.
-  PLEAT_ONCE [[nodiscard]] inline std::string difference(plan const& other) const {
+  PLEAT_ONCE [[nodiscard]] std::string difference(plan const& other) const {
     auto const a = entries(), b = other.entries();
     std::string text;
     for (std::size_t i = 0; i < a.size(); ++i)
@@ -321,71 +291,10 @@ struct plan {
   PLEAT_LAZY [[nodiscard]] std::uint64_t hash() const { return random::hash(to_string()); }
 
   /// \throws error for a plan that cannot be carried out
-  PLEAT_ONCE inline void check() const {
-    auto positive = [](char const* what, index_t n) {
-      if (n < 1)
-        throw error{"plan", std::string(what) + " must be at least 1, found " + std::to_string(n),
-                    "Use " + std::string(what) + " = 1 or more"};
-    };
-    // Counts that others hold in 32 bits, and whose products are formed.
-    auto countable = [](std::string const& what, index_t n) {
-      if (n > most)
-        throw error{"plan", what + " must be at most " + std::to_string(most) + ", found " + std::to_string(n),
-                    "Choose a number of ranks, stages or walks that a machine can have"};
-    };
-    positive("global_batch", global_batch);
-    positive("bucket_bytes", bucket_bytes);
-    for (auto const& [what, n] : {std::pair{"mesh.data", data_ranks},
-                                  {"mesh.tensor", tensor_ranks},
-                                  {"mesh.pipeline", pipeline_ranks},
-                                  {"micro_batches", micro_batches}})
-      positive(what, n), countable(what, n);
-    countable("chunks", chunks);
-    countable("prefetch", prefetch);
-    auto const times = [](index_t a, index_t b) { return a > most / b ? most + 1 : a * b; };  // of numbers up to `most`
-    if (times(times(pipeline_ranks, data_ranks), tensor_ranks) > most)
-      throw error{"plan",
-                  "a mesh has at most " + std::to_string(most) + " ranks, found mesh.pipeline " +
-                      std::to_string(pipeline_ranks) + " × mesh.data " + std::to_string(data_ranks) +
-                      " × mesh.tensor " + std::to_string(tensor_ranks),
-                  "Choose extents whose product is the number of ranks"};
-    static_cast<void>(mesh());
-    if (chunks > 0 && times(pipeline_ranks, chunks) > most)
-      throw error{"plan",
-                  "a pipeline has at most " + std::to_string(most) + " stages, found " +
-                      std::to_string(pipeline_ranks) + " ranks × " + std::to_string(chunks) + " chunks",
-                  "Use chunks = 0 for what the schedule asks for"};
-    if (deterministic && data_ranks > 64)
-      throw error{"plan",
-                  "deterministic mode cuts the batch into at most 64 lanes, at least one per data rank; found " +
-                      std::to_string(data_ranks) + " data ranks",
-                  "Use deterministic = false, or at most 64 data ranks"};
-    if (deterministic && (lanes < data_ranks || lanes > 64 || !std::has_single_bit(static_cast<std::uint64_t>(lanes))))
-      throw error{"plan",
-                  "deterministic mode cuts the batch into a power of two of lanes, at least one per data rank and at "
-                  "most 64; found lanes = " +
-                      std::to_string(lanes) + " for " + std::to_string(data_ranks) + " ranks",
-                  "Use lanes = " + std::to_string(power_of_two_above(std::clamp<index_t>(lanes, data_ranks, 64)))};
-    check_pipeline();
-    if (state_stage < 0 || state_stage > 3)
-      throw error{"plan",
-                  "state_stage must be 0 (nothing sharded), 1 (optimizer state), 2 (gradients too) or 3 (parameters "
-                  "too), found " +
-                      std::to_string(state_stage),
-                  "Use state_stage = " + std::to_string(state_stage < 0 ? 0 : 3)};
-    state_group::check(state_ranks, state_stride, data_ranks, state_stage);
-    if (deterministic && wire != wire_format::same)
-      throw error{"plan",
-                  "wire = bf16 rounds what each rank has summed, so bits would change with the number of ranks, which "
-                  "deterministic mode refuses",
-                  "Use wire = same, or leave deterministic mode"};
-    if (prefetch < 0)
-      throw error{"plan", "prefetch must not be negative, found " + std::to_string(prefetch),
-                  "Use prefetch = 0 to gather when a unit begins"};
-  }
+  PLEAT_ONCE void check() const;
 
  private:
-  PLEAT_ONCE [[nodiscard]] inline static recompute_choice parse_recompute(std::string_view value, int line) {
+  PLEAT_ONCE [[nodiscard]] static recompute_choice parse_recompute(std::string_view value, int line) {
     try {
       return recompute_choice::parse(value);
     } catch (error const& e) {
@@ -393,9 +302,8 @@ struct plan {
     }
   }
   /// What an older file says in two entries: a mode, and the units that have it.
-  PLEAT_ONCE [[nodiscard]] inline static recompute_choice of_units(recompute_choice const& all,
-                                                                   std::vector<index_t> const& units,
-                                                                   bool carried_out) {
+  PLEAT_ONCE [[nodiscard]] static recompute_choice of_units(recompute_choice const& all,
+                                                            std::vector<index_t> const& units, bool carried_out) {
     if (!carried_out) return {all.rest(), units};
     std::string const text = list_text(units, "all");
     for (std::size_t i = 0; i < units.size(); ++i)
@@ -410,7 +318,7 @@ struct plan {
   }
 
   /// The axes but one, as mesh.own says them.
-  PLEAT_ONCE [[nodiscard]] inline static std::string without(pleat::mesh const& own, int left_out) {
+  PLEAT_ONCE [[nodiscard]] static std::string without(pleat::mesh const& own, int left_out) {
     std::string text;
     for (int i = 0; i < own.axes(); ++i)
       if (i != left_out)
@@ -420,7 +328,7 @@ struct plan {
 
   static constexpr index_t most = std::numeric_limits<std::int32_t>::max();
 
-  PLEAT_ONCE [[nodiscard]] inline static std::string list_text(std::vector<index_t> const& numbers, char const* none) {
+  PLEAT_ONCE [[nodiscard]] static std::string list_text(std::vector<index_t> const& numbers, char const* none) {
     std::string text;
     for (index_t const c : numbers) {
       if (!text.empty()) text += ' ';
@@ -429,7 +337,7 @@ struct plan {
     return text.empty() ? none : text;
   }
 
-  PLEAT_ONCE inline void check_pipeline() const {
+  PLEAT_ONCE void check_pipeline() const {
     bool const own = schedule.starts_with(own_schedule_prefix);
     if (!own && std::find(known_schedules.begin(), known_schedules.end(), schedule) == known_schedules.end())
       throw error{"plan", "there is no schedule '" + schedule + "'; there are " + detail::choices(known_schedules),
@@ -462,12 +370,112 @@ struct plan {
   }
 };
 
+template <class> std::vector<std::pair<std::string, std::string>> plan::entries() const {
+  std::vector<std::pair<std::string, std::string>> all;
+  auto const say = [&](char const* key, std::string value) { all.emplace_back(key, std::move(value)); };
+  say("global_batch", std::to_string(global_batch));
+  say("mesh.data", std::to_string(data_ranks));
+  say("mesh.tensor", std::to_string(tensor_ranks));
+  say("mesh.pipeline", std::to_string(pipeline_ranks));
+  say("mesh.order", order);
+  say("mesh.own", own_axes.empty() ? "none" : own_axes);
+  say("schedule", schedule);
+  say("chunks", std::to_string(chunks));
+  say("cuts", list_text(cuts, "by cost"));
+  say("max_activations", std::to_string(max_activations));
+  say("micro_batches", std::to_string(micro_batches));
+  say("state_stage", std::to_string(state_stage));
+  say("state_ranks", std::to_string(state_ranks));
+  say("state_stride", std::to_string(state_stride));
+  say("prefetch", std::to_string(prefetch));
+  say("recompute", recompute.to_string());
+  say("precision", std::string(name_of(precision)));
+  say("wire", std::string(name_of(wire)));
+  say("deterministic", deterministic ? "true" : "false");
+  say("lanes", std::to_string(lanes));
+  say("overlap", overlap ? "true" : "false");
+  say("bucket_bytes", std::to_string(bucket_bytes));
+  return all;
+}
+PLEAT_COMPILED_ONCE(std::vector<std::pair<std::string, std::string>> plan::entries() const);
+
+template <class> std::string plan::to_string() const {
+  std::string text = "pleat plan 1\n";
+  for (auto const& [key, value] : entries()) text += key + " = " + value + "\n";
+  return text;
+}
+PLEAT_COMPILED_ONCE(std::string plan::to_string() const);
+
+template <class> void plan::check() const {
+  auto positive = [](char const* what, index_t n) {
+    if (n < 1)
+      throw error{"plan", std::string(what) + " must be at least 1, found " + std::to_string(n),
+                  "Use " + std::string(what) + " = 1 or more"};
+  };
+  // Counts that others hold in 32 bits, and whose products are formed.
+  auto countable = [](std::string const& what, index_t n) {
+    if (n > most)
+      throw error{"plan", what + " must be at most " + std::to_string(most) + ", found " + std::to_string(n),
+                  "Choose a number of ranks, stages or walks that a machine can have"};
+  };
+  positive("global_batch", global_batch);
+  positive("bucket_bytes", bucket_bytes);
+  for (auto const& [what, n] : {std::pair{"mesh.data", data_ranks},
+                                {"mesh.tensor", tensor_ranks},
+                                {"mesh.pipeline", pipeline_ranks},
+                                {"micro_batches", micro_batches}})
+    positive(what, n), countable(what, n);
+  countable("chunks", chunks);
+  countable("prefetch", prefetch);
+  auto const times = [](index_t a, index_t b) { return a > most / b ? most + 1 : a * b; };  // of numbers up to `most`
+  if (times(times(pipeline_ranks, data_ranks), tensor_ranks) > most)
+    throw error{"plan",
+                "a mesh has at most " + std::to_string(most) + " ranks, found mesh.pipeline " +
+                    std::to_string(pipeline_ranks) + " × mesh.data " + std::to_string(data_ranks) + " × mesh.tensor " +
+                    std::to_string(tensor_ranks),
+                "Choose extents whose product is the number of ranks"};
+  static_cast<void>(mesh());
+  if (chunks > 0 && times(pipeline_ranks, chunks) > most)
+    throw error{"plan",
+                "a pipeline has at most " + std::to_string(most) + " stages, found " + std::to_string(pipeline_ranks) +
+                    " ranks × " + std::to_string(chunks) + " chunks",
+                "Use chunks = 0 for what the schedule asks for"};
+  if (deterministic && data_ranks > 64)
+    throw error{"plan",
+                "deterministic mode cuts the batch into at most 64 lanes, at least one per data rank; found " +
+                    std::to_string(data_ranks) + " data ranks",
+                "Use deterministic = false, or at most 64 data ranks"};
+  if (deterministic && (lanes < data_ranks || lanes > 64 || !std::has_single_bit(static_cast<std::uint64_t>(lanes))))
+    throw error{"plan",
+                "deterministic mode cuts the batch into a power of two of lanes, at least one per data rank and at "
+                "most 64; found lanes = " +
+                    std::to_string(lanes) + " for " + std::to_string(data_ranks) + " ranks",
+                "Use lanes = " + std::to_string(power_of_two_above(std::clamp<index_t>(lanes, data_ranks, 64)))};
+  check_pipeline();
+  if (state_stage < 0 || state_stage > 3)
+    throw error{"plan",
+                "state_stage must be 0 (nothing sharded), 1 (optimizer state), 2 (gradients too) or 3 (parameters "
+                "too), found " +
+                    std::to_string(state_stage),
+                "Use state_stage = " + std::to_string(state_stage < 0 ? 0 : 3)};
+  state_group::check(state_ranks, state_stride, data_ranks, state_stage);
+  if (deterministic && wire != wire_format::same)
+    throw error{"plan",
+                "wire = bf16 rounds what each rank has summed, so bits would change with the number of ranks, which "
+                "deterministic mode refuses",
+                "Use wire = same, or leave deterministic mode"};
+  if (prefetch < 0)
+    throw error{"plan", "prefetch must not be negative, found " + std::to_string(prefetch),
+                "Use prefetch = 0 to gather when a unit begins"};
+}
+PLEAT_COMPILED_ONCE(void plan::check() const);
+
 /// A model's mesh from its text, as mesh::parse reads it, with two rules more. The data axis, where it is not named,
 /// has the ranks that are left. Where no order is said, pipeline is outermost wherever it is listed, as its ranks talk
 /// least; of the others the one listed last is innermost, as in any mesh. So "data=2,tensor=2,pipeline=2" has tensor
 /// innermost, "tensor=2,data=2" data; "…,order=data.pipeline.tensor" says it.
 /// \throws error as mesh::parse does
-PLEAT_ONCE [[nodiscard]] inline pleat::mesh model_mesh(std::string_view text, int ranks) {
+PLEAT_ONCE [[nodiscard]] pleat::mesh model_mesh(std::string_view text, int ranks) {
   auto const names = [&](std::string const& what) {
     return text.starts_with(what) || text.find("," + what) != std::string_view::npos;
   };

@@ -62,7 +62,7 @@ class recompute_choice {
   [[nodiscard]] index_t last() const noexcept { return named_.empty() ? -1 : named_.back().end - 1; }
 
   /// From now on units [begin, end) have this mode. \throws error for a negative unit
-  PLEAT_ONCE inline void set(index_t begin, index_t end, recompute_mode mode) {
+  PLEAT_ONCE void set(index_t begin, index_t end, recompute_mode mode) {
     if (begin < 0)
       throw error{"plan::recompute_choice", "there is no unit " + std::to_string(begin), "Count units from 0"};
     if (begin >= end) return;
@@ -79,7 +79,7 @@ class recompute_choice {
   }
 
   /// "full", "0:full,2-5:selected", "selected,0:full": what parse reads.
-  PLEAT_ONCE [[nodiscard]] inline std::string to_string() const {
+  PLEAT_ONCE [[nodiscard]] std::string to_string() const {
     std::string text(rest_ == recompute_mode::none && !named_.empty() ? std::string_view() : name_of(rest_));
     for (auto const& r : named_) {
       if (!text.empty()) text += ',';
@@ -92,8 +92,8 @@ class recompute_choice {
 
   /// \param prefix what a remedy puts before a text: "recompute = ", "--recompute "
   /// \throws error for a text that is none, a unit that is named twice, with a text that is one
-  PLEAT_ONCE [[nodiscard]] inline static recompute_choice parse(std::string_view text,
-                                                                std::string const& prefix = "recompute = ") {
+  PLEAT_ONCE [[nodiscard]] static recompute_choice parse(std::string_view text,
+                                                         std::string const& prefix = "recompute = ") {
     recompute_choice all;
     auto const refuse = [](std::string problem, std::string remedy) {
       throw error{"plan::recompute_choice", std::move(problem), std::move(remedy)};

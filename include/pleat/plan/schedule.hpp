@@ -134,20 +134,22 @@ PLEAT_LAZY [[nodiscard]] constexpr std::string_view name(action_kind k) noexcept
 }
 
 /// "2F0": stage 2, forward, micro-batch 0. The form of a CSV cell.
-PLEAT_ONCE [[nodiscard]] inline std::string to_string(action const& a) {
+PLEAT_ONCE [[nodiscard]] std::string to_string(action const& a) {
   std::string text = std::to_string(a.stage) + std::string(letters(a.kind));
   if (a.micro_batch >= 0) text += std::to_string(a.micro_batch);
   return text;
 }
+PLEAT_COMPILED_ONCE(std::string to_string(action const& a));
 
 /// "forward of micro-batch 0 on stage 2", "send_activation of micro-batch 0 from stage 2 to stage 3".
-PLEAT_ONCE [[nodiscard]] inline std::string in_words(action const& a) {
+PLEAT_ONCE [[nodiscard]] std::string in_words(action const& a) {
   std::string text(name(a.kind));
   if (a.micro_batch >= 0) text += " of micro-batch " + std::to_string(a.micro_batch);
   if (sends(a.kind)) return text + " from stage " + std::to_string(a.stage) + " to stage " + std::to_string(a.peer);
   if (receives(a.kind)) return text + " on stage " + std::to_string(a.stage) + " from stage " + std::to_string(a.peer);
   return text + " on stage " + std::to_string(a.stage);
 }
+PLEAT_COMPILED_ONCE(std::string in_words(action const& a));
 
 /// The other half of a message: the receive that belongs to a send, the send that belongs to a receive.
 PLEAT_LAZY [[nodiscard]] constexpr action counterpart(action const& a) noexcept {

@@ -347,7 +347,7 @@ PLEAT_LAZY [[nodiscard]] constexpr fault find_fault(schedule const& s, check_opt
 }
 
 /// The fault as a sentence.
-PLEAT_ONCE [[nodiscard]] inline std::string in_words(fault const& f) {
+PLEAT_ONCE [[nodiscard]] std::string in_words(fault const& f) {
   std::string const rank = f.rank >= 0 ? "rank " + std::to_string(f.rank) + ": " : "";
   switch (f.kind) {
     case fault_kind::none:
@@ -376,9 +376,10 @@ PLEAT_ONCE [[nodiscard]] inline std::string in_words(fault const& f) {
   }
   return {};
 }
+PLEAT_COMPILED_ONCE(std::string in_words(fault const& f));
 
 /// What to do about it.
-PLEAT_ONCE [[nodiscard]] inline std::string remedy_of(fault const& f) {
+PLEAT_ONCE [[nodiscard]] std::string remedy_of(fault const& f) {
   switch (f.kind) {
     case fault_kind::none:
       return {};
@@ -401,9 +402,10 @@ PLEAT_ONCE [[nodiscard]] inline std::string remedy_of(fault const& f) {
 }
 
 /// \throws error with the fault in words and what to do, if there is one
-PLEAT_ONCE inline void check(schedule const& s, check_options const& options = {}) {
+PLEAT_ONCE void check(schedule const& s, check_options const& options = {}) {
   fault const f = find_fault(s, options);
   if (f) throw error{"plan::check", in_words(f), remedy_of(f)};
 }
+PLEAT_COMPILED_ONCE(void check(schedule const& s, check_options const& options));
 
 }  // namespace pleat::plan

@@ -27,13 +27,14 @@ inline constexpr std::array<std::string_view, 7> schedule_names{"gpipe", "1f1b",
 }
 
 /// \throws error for a name that is no schedule, with those that are
-PLEAT_ONCE [[nodiscard]] inline schedule_kind parse_schedule_kind(std::string_view text) {
+PLEAT_ONCE [[nodiscard]] schedule_kind parse_schedule_kind(std::string_view text) {
   for (std::size_t k = 0; k < schedule_names.size(); ++k)
     if (schedule_names[k] == text) return static_cast<schedule_kind>(k);
   std::string all;
   for (auto const n : schedule_names) all += (all.empty() ? "" : ", ") + std::string(n);
   throw error{"plan::parse_schedule_kind", "'" + std::string(text) + "' is no pipeline schedule", "Known are " + all};
 }
+PLEAT_COMPILED_ONCE(schedule_kind parse_schedule_kind(std::string_view text));
 
 namespace detail {
 

@@ -153,8 +153,8 @@ template <class Net>
 
 namespace detail {
 /// What search does for every network. \param need bytes of a rank under a plan, for a batch of these extents
-PLEAT_ONCE [[nodiscard]] inline plan search_within(world const& w, search_options const& o, compute_precision precision,
-                                                   std::function<index_t(plan const&, extents const&)> const& need) {
+PLEAT_ONCE [[nodiscard]] plan search_within(world const& w, search_options const& o, compute_precision precision,
+                                            std::function<index_t(plan const&, extents const&)> const& need) {
   plan p;
   p.global_batch = o.global_batch;
   p.data_ranks = w.size();
@@ -185,6 +185,8 @@ PLEAT_ONCE [[nodiscard]] inline plan search_within(world const& w, search_option
   }
   return p;
 }
+PLEAT_COMPILED_ONCE(plan search_within(world const& w, search_options const& o, compute_precision precision,
+                                       std::function<index_t(plan const&, extents const&)> const& need));
 }  // namespace detail
 
 /// A data-parallel plan for this world, in the network's precision. The same on every rank; communicates nothing.

@@ -31,7 +31,7 @@ struct stage_cuts {
   [[nodiscard]] bool empty(index_t stage) const noexcept { return begin(stage) == end(stage); }
 
   /// \throws error for cuts that do not part exactly these units into exactly these stages
-  PLEAT_ONCE inline void check(index_t units, index_t stages) const {
+  PLEAT_ONCE void check(index_t units, index_t stages) const {
     auto const refuse = [](std::string const& what) {
       return error{"plan::stage_cuts", what, "Cuts ascend from 0 to the number of units"};
     };
@@ -53,7 +53,7 @@ struct stage_cuts {
 };
 
 /// Cuts by hand: how many units each stage has. \throws error for negative counts
-PLEAT_ONCE [[nodiscard]] inline stage_cuts stages_of_sizes(std::span<index_t const> sizes) {
+PLEAT_ONCE [[nodiscard]] stage_cuts stages_of_sizes(std::span<index_t const> sizes) {
   stage_cuts cuts;
   for (auto const n : sizes) {
     if (n < 0)
@@ -65,7 +65,7 @@ PLEAT_ONCE [[nodiscard]] inline stage_cuts stages_of_sizes(std::span<index_t con
 }
 
 /// What the stages cost together, per stage, from what the units cost.
-PLEAT_ONCE [[nodiscard]] inline std::vector<double> stage_sums(std::span<double const> units, stage_cuts const& cuts) {
+PLEAT_ONCE [[nodiscard]] std::vector<double> stage_sums(std::span<double const> units, stage_cuts const& cuts) {
   cuts.check(static_cast<index_t>(units.size()), cuts.stages());
   std::vector<double> sums;
   for (index_t s = 0; s < cuts.stages(); ++s) {
@@ -89,7 +89,7 @@ struct cutter {
 
   /// Least possible time of the slowest stage. The best over earlier stages rises with the cut and the last stage's
   /// time falls: the crossing is found by halving.
-  PLEAT_ONCE [[nodiscard]] inline double slowest() const {
+  PLEAT_ONCE [[nodiscard]] double slowest() const {
     std::size_t const n = prefix.size() - 1;
     std::vector<double> best(n + 1), next(n + 1);
     for (std::size_t i = 0; i <= n; ++i) best[i] = time(0, 0, i);
@@ -110,7 +110,7 @@ struct cutter {
   }
 
   /// Of all cuts with no stage slower than `limit`, those with the least sum of squared times.
-  PLEAT_ONCE [[nodiscard]] inline stage_cuts evenest(double limit) const {
+  PLEAT_ONCE [[nodiscard]] stage_cuts evenest(double limit) const {
     std::size_t const n = prefix.size() - 1, stages = speeds.size();
     constexpr double never = std::numeric_limits<double>::infinity();
     // squares of times over a power of two near the limit: they neither overflow nor vanish, and round as the times'
@@ -151,8 +151,8 @@ struct cutter {
 /// \param stages how many; more than units leaves stages empty
 /// \param speeds relative speed of the stage's rank, per stage; empty: all equal
 /// \throws error for costs or speeds that are none
-PLEAT_ONCE [[nodiscard]] inline stage_cuts cut_stages(std::span<double const> units, index_t stages,
-                                                      std::span<double const> speeds = {}) {
+PLEAT_ONCE [[nodiscard]] stage_cuts cut_stages(std::span<double const> units, index_t stages,
+                                               std::span<double const> speeds = {}) {
   if (stages < 1)
     throw error{"plan::cut_stages", "expected at least one stage, found " + std::to_string(stages),
                 "Use 1 stage or more"};
@@ -181,5 +181,7 @@ PLEAT_ONCE [[nodiscard]] inline stage_cuts cut_stages(std::span<double const> un
           "Use 1 for a rank like the others"};
   return c.evenest(c.slowest());
 }
+PLEAT_COMPILED_ONCE(stage_cuts cut_stages(std::span<double const> units, index_t stages,
+                                          std::span<double const> speeds));
 
 }  // namespace pleat::plan

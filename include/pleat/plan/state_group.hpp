@@ -32,7 +32,7 @@ struct state_group {
 
   /// What a plan says about it. \param ranks 0: all that the axis has \throws error for a grid that the axis is not,
   /// with the nearest that it is
-  PLEAT_ONCE inline static void check(index_t ranks, index_t stride, index_t data_ranks, int stage) {
+  PLEAT_ONCE static void check(index_t ranks, index_t stride, index_t data_ranks, int stage) {
     auto const found = [](char const* what, index_t n) { return what + (" = " + std::to_string(n)); };
     if (ranks < 0)
       throw error{"plan", "state_ranks must not be negative, found " + std::to_string(ranks),
@@ -74,7 +74,7 @@ struct state_group {
 
  private:
   /// The largest divisor of n that is not above `most`.
-  PLEAT_ONCE [[nodiscard]] inline static index_t divisor(index_t n, index_t most) {
+  PLEAT_ONCE [[nodiscard]] static index_t divisor(index_t n, index_t most) {
     index_t best = 1;
     for (index_t d = 1; d * d <= n; ++d)
       if (n % d == 0)

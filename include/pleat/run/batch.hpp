@@ -22,7 +22,7 @@ namespace pleat::run {
 
 /// Extents of n samples (or of n samples' targets) of `each` together. \param name of the data, for the message
 /// \throws error for so many extents that a batch has one too many
-PLEAT_ONCE [[nodiscard]] inline extents batch_shape(std::string const& name, extents const& each, index_t n) {
+PLEAT_ONCE [[nodiscard]] extents batch_shape(std::string const& name, extents const& each, index_t n) {
   if (each.rank() >= extents::max_rank)
     throw error{"run::batch_shape",
                 "a sample of '" + name + "' has " + std::to_string(each.rank()) +
@@ -32,6 +32,7 @@ PLEAT_ONCE [[nodiscard]] inline extents batch_shape(std::string const& name, ext
   std::copy(each.begin(), each.end(), dims.begin() + 1);
   return extents(std::span<index_t const>(dims.data(), static_cast<std::size_t>(each.rank()) + 1));
 }
+PLEAT_COMPILED_ONCE(extents batch_shape(std::string const& name, extents const& each, index_t n));
 /// Extents of a batch of n samples.
 PLEAT_LAZY [[nodiscard]] inline extents batch_shape(io::dataset const& data, index_t n) {
   return batch_shape(data.name, data.sample, n);

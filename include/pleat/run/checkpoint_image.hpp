@@ -33,9 +33,7 @@ namespace pleat::run::detail {
 inline constexpr char const *parameters_group = "parameters", *masters_group = "masters", *masks_group = "masks",
                             *residuals_group = "residuals", *codec_group = "codec", *best_group = "best",
                             *encoded_group = "encoded";
-PLEAT_ONCE [[nodiscard]] inline std::string optimizer_group(int buffer) {
-  return "optimizer-" + std::to_string(buffer + 1);
-}
+PLEAT_ONCE [[nodiscard]] std::string optimizer_group(int buffer) { return "optimizer-" + std::to_string(buffer + 1); }
 /// What those groups hold, in their order: "first_moment, second_moment".
 template <class T, class Space>
 [[nodiscard]] std::string words_of_buffers(nn::optimizer_state<T, Space> const& optimizer) {
@@ -45,10 +43,10 @@ template <class T, class Space>
 }
 
 /// Everything with a place in the files: tied parameters are stored once, encoded forms keep their numbers themselves.
-PLEAT_ONCE [[nodiscard]] inline bool is_stored(nn::parameter const& w) { return w.in_arena && w.tied_to.empty(); }
+PLEAT_ONCE [[nodiscard]] bool is_stored(nn::parameter const& w) { return w.in_arena && w.tied_to.empty(); }
 
 /// A weight in a form that keeps its numbers itself. Tied ones are their owner's.
-PLEAT_ONCE [[nodiscard]] inline bool is_encoded(nn::parameter const& w) { return !w.in_arena && w.tied_to.empty(); }
+PLEAT_ONCE [[nodiscard]] bool is_encoded(nn::parameter const& w) { return !w.in_arena && w.tied_to.empty(); }
 
 /// The scales by which weights that are trained round their inputs, as one word: the same however the model lies; ""
 /// where there are none. Of those that are learned that they are: their values are among the learned steps. Collective.
@@ -118,7 +116,7 @@ void for_each_held(parallel::any_model<T, Space> const& m, bool packed, F&& f) {
 }
 
 /// Residuals of all data ranks as one array: [ranks, …].
-PLEAT_ONCE [[nodiscard]] inline extents of_all_ranks(index_t ranks, extents const& whole) {
+PLEAT_ONCE [[nodiscard]] extents of_all_ranks(index_t ranks, extents const& whole) {
   std::array<index_t, extents::max_rank> n{ranks};
   if (whole.rank() + 1 > extents::max_rank)
     throw error{"run::save_checkpoint",
@@ -128,7 +126,7 @@ PLEAT_ONCE [[nodiscard]] inline extents of_all_ranks(index_t ranks, extents cons
   return extents(std::span<index_t const>(n.data(), static_cast<std::size_t>(whole.rank()) + 1));
 }
 /// The row of one data rank in it, of the elements that a rank of the tensor axis holds.
-PLEAT_ONCE [[nodiscard]] inline index_box row_of_rank(index_t rank, nn::parameter const& w, index_t ranks) {
+PLEAT_ONCE [[nodiscard]] index_box row_of_rank(index_t rank, nn::parameter const& w, index_t ranks) {
   index_box box(of_all_ranks(ranks, w.whole()));
   box[0] = {rank, rank + 1};
   for (int d = 0; d < w.whole().rank(); ++d) box[d + 1] = w.box()[d];
@@ -148,7 +146,7 @@ template <class T, class Space, class F> void for_each_residual(parallel::any_mo
 
 /// What a gradient codec keeps of a parameter, or of the part of it that a rank of the tensor axis has: an array of its
 /// own, for factors of parts are no parts of factors.
-PLEAT_ONCE [[nodiscard]] inline std::string codec_array(nn::parameter const& w, int part) {
+PLEAT_ONCE [[nodiscard]] std::string codec_array(nn::parameter const& w, int part) {
   if (w.parts == 1 || !w.where.shards()) return w.name;
   return w.name + "[" + std::to_string(part) + "/" + std::to_string(w.parts) + "]";
 }
@@ -189,7 +187,7 @@ struct encoded_weight {
   collected_weight content;
 
   /// What the manifest says of it: the form, and the suffix of each tensor.
-  PLEAT_ONCE [[nodiscard]] inline std::string words() const {
+  PLEAT_ONCE [[nodiscard]] std::string words() const {
     std::string all = content.form;
     for (auto const& t : content.tensors) all += "\n" + t.suffix;
     return all;
@@ -387,7 +385,7 @@ struct image {
     }
   }
   /// Ranks whose networks differ would write over each other.
-  PLEAT_ONCE inline void demand_same_layout(comm::communicator& ranks) const {
+  PLEAT_ONCE void demand_same_layout(comm::communicator& ranks) const {
     std::string text;
     for (auto const& f : layout.files()) text += f.group + f.header;
     auto const mine = random::hash(text);

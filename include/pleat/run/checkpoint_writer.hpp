@@ -78,7 +78,7 @@ class checkpoint_writer {
                           index_t step, checkpoint_extras const& extras = {}, best_so_far<T> const* best = nullptr);
 
   /// Collective: until the save under way is done, if there is one. \throws error on every rank alike if it failed
-  PLEAT_ONCE inline void wait() {
+  PLEAT_ONCE void wait() {
     if (!job_) return;
     auto const job = std::move(job_);
     auto& ranks = voice_;

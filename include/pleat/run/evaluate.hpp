@@ -60,7 +60,7 @@ void share_found(parallel::any_model<T, Space> const& m, std::vector<N>& found) 
 }
 
 /// Every rank has all labels: all refuse alike.
-PLEAT_ONCE inline void demand_labels(io::dataset const& data) {
+PLEAT_ONCE void demand_labels(io::dataset const& data) {
   for (std::size_t s = 0; s < data.labels.size(); ++s)
     if (data.labels[s] < 0 || data.labels[s] >= data.classes)
       throw error{"run::evaluate",
@@ -78,7 +78,7 @@ PLEAT_ONCE inline void demand_labels(io::dataset const& data) {
 }
 
 /// \param shape of the output of a batch of n of these samples
-PLEAT_ONCE inline void demand_outputs(char const* call, io::dataset const& data, extents const& shape, index_t n) {
+PLEAT_ONCE void demand_outputs(char const* call, io::dataset const& data, extents const& shape, index_t n) {
   if (shape.rank() < 1 || shape[0] != n || shape.size_from(1) != data.target.size())
     throw error{call,
                 "the network's output for " + std::to_string(n) + " samples has shape " + shape.to_string() +
@@ -87,7 +87,7 @@ PLEAT_ONCE inline void demand_outputs(char const* call, io::dataset const& data,
 }
 
 /// \param shape of the output of a batch of n samples
-PLEAT_ONCE inline void demand_scores(char const* call, io::dataset const& data, extents const& shape, index_t n) {
+PLEAT_ONCE void demand_scores(char const* call, io::dataset const& data, extents const& shape, index_t n) {
   if (shape.rank() < 2 || shape.size() != n * data.positions() * shape[shape.rank() - 1])
     throw error{call,
                 "the network's output has shape " + shape.to_string() + ", expected scores for " + std::to_string(n) +
@@ -111,8 +111,8 @@ void losses_of(context<Space>& where, tensor<T, Space> const& y, tensor<std::int
 }
 
 /// Of n samples' outputs: the sum over each of (output − target)², sample after sample. \param first of the data set
-PLEAT_ONCE inline void add_squares(io::dataset const& data, index_t first, index_t n, std::span<double const> outputs,
-                                   std::span<double> squares) {
+PLEAT_ONCE void add_squares(io::dataset const& data, index_t first, index_t n, std::span<double const> outputs,
+                            std::span<double> squares) {
   index_t const each = data.target.size();
   for (index_t s = 0; s < n; ++s)
     for (index_t i = 0; i < each; ++i) {
@@ -123,7 +123,7 @@ PLEAT_ONCE inline void add_squares(io::dataset const& data, index_t first, index
 }
 
 /// Sums of all samples in one order: the same figures on any number of ranks.
-PLEAT_ONCE [[nodiscard]] inline evaluation of_squares(io::dataset const& data, std::span<double const> squares) {
+PLEAT_ONCE [[nodiscard]] evaluation of_squares(io::dataset const& data, std::span<double const> squares) {
   evaluation e{.samples = data.size, .judged = data.size};
   for (double const s : squares) e.mean_square += s;
   for (float const t : data.targets) e.target_squares += static_cast<double>(t) * static_cast<double>(t);

@@ -125,13 +125,12 @@ struct epoch_sum {
 
   void add(double mean, index_t n) noexcept { loss += mean * static_cast<double>(n), samples += n; }
   [[nodiscard]] double mean() const noexcept { return samples > 0 ? loss / static_cast<double>(samples) : 0; }
-  PLEAT_ONCE [[nodiscard]] inline std::map<std::string, std::string> words() const {
+  PLEAT_ONCE [[nodiscard]] std::map<std::string, std::string> words() const {
     return {{"fit.epoch_loss", as_text(loss)}, {"fit.epoch_samples", std::to_string(samples)}};
   }
   /// Those of a checkpoint; none if it is of an older version, or does not speak of exactly the epoch's first
   /// `samples`.
-  PLEAT_ONCE [[nodiscard]] inline static epoch_sum of(std::map<std::string, std::string> const& words,
-                                                      index_t samples) {
+  PLEAT_ONCE [[nodiscard]] static epoch_sum of(std::map<std::string, std::string> const& words, index_t samples) {
     auto const loss = words.find("fit.epoch_loss"), n = words.find("fit.epoch_samples");
     if (loss == words.end() || n == words.end() || n->second != std::to_string(samples)) return {};
     auto const& text = loss->second;

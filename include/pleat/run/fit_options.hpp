@@ -63,7 +63,7 @@ struct fit_options {
 namespace detail {
 
 /// \throws error for options without sense
-PLEAT_ONCE inline void demand_sense(fit_options const& o, index_t samples) {
+PLEAT_ONCE void demand_sense(fit_options const& o, index_t samples) {
   if (samples < 1)
     throw error{"run::fit", "there are no samples to train on", "Hand over a data set with at least one"};
   if (o.epochs < 0)
@@ -91,7 +91,7 @@ PLEAT_ONCE inline void demand_sense(fit_options const& o, index_t samples) {
 
 /// What a run that goes on from a checkpoint may have otherwise than the one before, by name. (The schedule is said by
 /// itself.)
-PLEAT_ONCE [[nodiscard]] inline std::map<std::string, std::string> words_of_settings(fit_options const& o) {
+PLEAT_ONCE [[nodiscard]] std::map<std::string, std::string> words_of_settings(fit_options const& o) {
   std::map<std::string, std::string> all;
   auto const keep = [&](char const* what, double x) { all[what] = pleat::detail::number_text(x); };
   std::visit(
@@ -117,7 +117,7 @@ PLEAT_ONCE [[nodiscard]] inline std::map<std::string, std::string> words_of_sett
 /// What fit's checkpoints know beside the model, under these names.
 inline constexpr char const *schedule_words = "fit.schedule", *schedule_settings_words = "fit.schedule_settings",
                             *settings_words = "fit.setting.";
-PLEAT_ONCE [[nodiscard]] inline std::map<std::string, std::string> words_to_keep(fit_options const& o, index_t total) {
+PLEAT_ONCE [[nodiscard]] std::map<std::string, std::string> words_to_keep(fit_options const& o, index_t total) {
   std::map<std::string, std::string> all{{schedule_words, o.schedule.name()}};
   if (auto words = o.schedule.settings(total); !words.empty()) all[schedule_settings_words] = std::move(words);
   for (auto const& [what, value] : words_of_settings(o)) all[settings_words + what] = value;
@@ -125,8 +125,8 @@ PLEAT_ONCE [[nodiscard]] inline std::map<std::string, std::string> words_to_keep
 }
 /// What is otherwise here than in the run before, as sentences. \param saved what its checkpoint kept; an older version
 /// knows less
-PLEAT_ONCE [[nodiscard]] inline std::vector<std::string> words_of_changes(
-    fit_options const& o, index_t total, std::map<std::string, std::string> const& saved) {
+PLEAT_ONCE [[nodiscard]] std::vector<std::string> words_of_changes(fit_options const& o, index_t total,
+                                                                   std::map<std::string, std::string> const& saved) {
   std::vector<std::string> all;
   auto const other = [&](std::string const& key, std::string const& here) {
     auto const was = saved.find(key);
@@ -147,7 +147,7 @@ PLEAT_ONCE [[nodiscard]] inline std::vector<std::string> words_of_changes(
 }
 
 /// What steps do with gradients, as lines: by what, and how fast at the beginning, in the middle and at the end.
-PLEAT_ONCE [[nodiscard]] inline std::string words_of_steps(fit_options const& o, index_t total) {
+PLEAT_ONCE [[nodiscard]] std::string words_of_steps(fit_options const& o, index_t total) {
   std::string text = std::visit(
       [](auto const& by) {
         return "the optimizer " + std::string(by.name) + ", rate " + as_text(by.learning_rate) + ", decay " +
@@ -167,7 +167,7 @@ PLEAT_ONCE [[nodiscard]] inline std::string words_of_steps(fit_options const& o,
 }
 
 /// What ranks do together besides, and when, as lines: one that saves alone would wait for the others.
-PLEAT_ONCE [[nodiscard]] inline std::string words_of_loop(fit_options const& o, index_t samples) {
+PLEAT_ONCE [[nodiscard]] std::string words_of_loop(fit_options const& o, index_t samples) {
   auto const if_any = [](bool any, std::string const& what) { return "\n" + std::string(any ? "" : "no ") + what; };
   return std::to_string(o.epochs) + " epochs of " + std::to_string(samples) + " samples" + "\nclip_norm " +
          as_text(o.clip_norm) + if_any(o.validation, "validation") +

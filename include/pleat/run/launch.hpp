@@ -44,7 +44,7 @@ struct self_processes {
   struct guard {
     guard(int&, char**&) {}
   };
-  PLEAT_ONCE [[nodiscard]] inline static comm::communicator everybody() { return comm::communicator(comm::self{}); }
+  PLEAT_ONCE [[nodiscard]] static comm::communicator everybody() { return comm::communicator(comm::self{}); }
   [[nodiscard]] static int sharing(std::uint64_t) { return 1; }
   [[nodiscard]] static bool is_over() { return false; }
   [[noreturn]] static void abort(comm::communicator const&, int code) { std::_Exit(code); }
@@ -58,28 +58,37 @@ struct mpi_processes {
     PLEAT_LAZY guard(int& argc, char**& argv) : mpi(&argc, &argv) {}
     comm::mpi_guard mpi;
   };
-  PLEAT_ONCE [[nodiscard]] inline static comm::communicator everybody() {
-    return comm::communicator(comm::mpi::duplicate(MPI_COMM_WORLD));
-  }
+  PLEAT_ONCE [[nodiscard]] static comm::communicator everybody();
   /// How many of this machine's processes, this one included, may run on exactly the cores that this one may run on.
   /// Collective. \param cores a hash of them
-  PLEAT_ONCE [[nodiscard]] inline static int sharing(std::uint64_t cores) {
-    MPI_Comm node = MPI_COMM_NULL;
-    int n = 1;
-    if (MPI_Comm_split_type(MPI_COMM_WORLD, MPI_COMM_TYPE_SHARED, 0, MPI_INFO_NULL, &node) != MPI_SUCCESS) return n;
-    MPI_Comm_size(node, &n);
-    std::vector<std::uint64_t> all(static_cast<std::size_t>(n), cores);
-    MPI_Allgather(&cores, 1, MPI_UINT64_T, all.data(), 1, MPI_UINT64_T, node);
-    MPI_Comm_free(&node);
-    return static_cast<int>(std::count(all.begin(), all.end(), cores));
-  }
+  PLEAT_ONCE [[nodiscard]] static int sharing(std::uint64_t cores);
   /// Somebody has finalized MPI.
   [[nodiscard]] static bool is_over() { return comm::detail::mpi_is_over(); }
-  PLEAT_ONCE [[noreturn]] inline static void abort(comm::communicator const&, int code) {
-    MPI_Abort(MPI_COMM_WORLD, code);
-    std::_Exit(code);
-  }
+  PLEAT_ONCE [[noreturn]] static void abort(comm::communicator const&, int code);
 };
+
+template <class> comm::communicator mpi_processes::everybody() {
+  return comm::communicator(comm::mpi::duplicate(MPI_COMM_WORLD));
+}
+PLEAT_COMPILED_ONCE(comm::communicator mpi_processes::everybody());
+
+template <class> int mpi_processes::sharing(std::uint64_t cores) {
+  MPI_Comm node = MPI_COMM_NULL;
+  int n = 1;
+  if (MPI_Comm_split_type(MPI_COMM_WORLD, MPI_COMM_TYPE_SHARED, 0, MPI_INFO_NULL, &node) != MPI_SUCCESS) return n;
+  MPI_Comm_size(node, &n);
+  std::vector<std::uint64_t> all(static_cast<std::size_t>(n), cores);
+  MPI_Allgather(&cores, 1, MPI_UINT64_T, all.data(), 1, MPI_UINT64_T, node);
+  MPI_Comm_free(&node);
+  return static_cast<int>(std::count(all.begin(), all.end(), cores));
+}
+PLEAT_COMPILED_ONCE(int mpi_processes::sharing(std::uint64_t cores));
+
+template <class> [[noreturn]] void mpi_processes::abort(comm::communicator const&, int code) {
+  MPI_Abort(MPI_COMM_WORLD, code);
+  std::_Exit(code);
+}
+PLEAT_COMPILED_ONCE(void mpi_processes::abort(comm::communicator const&, int code));
 using processes = mpi_processes;
 #else
 using processes = self_processes;
@@ -97,7 +106,7 @@ struct launch_options {
 namespace detail {
 
 /// The value of `--name N` or `--name=N` on a command line, or 0.
-PLEAT_ONCE inline int option(int argc, char** argv, char const* name) {
+PLEAT_ONCE int option(int argc, char** argv, char const* name) {
   auto const n = std::strlen(name);
   for (int i = 1; i < argc; ++i) {
     if (std::strncmp(argv[i], name, n) != 0) continue;
@@ -114,13 +123,14 @@ PLEAT_ONCE inline int option(int argc, char** argv, char const* name) {
   }
   return 0;
 }
+PLEAT_COMPILED_ONCE(int option(int argc, char** argv, char const* name));
 
 /// The cores that this process may run on: how many, and which (by a hash).
 struct usable_cores {
   int count = 1;
   std::uint64_t which = 0;
 };
-PLEAT_ONCE [[nodiscard]] inline usable_cores cores_of_process() {
+PLEAT_ONCE [[nodiscard]] usable_cores cores_of_process() {
 #ifdef __linux__
   cpu_set_t set;
   if (sched_getaffinity(0, sizeof set, &set) == 0) {
@@ -133,15 +143,17 @@ PLEAT_ONCE [[nodiscard]] inline usable_cores cores_of_process() {
 #endif
   return {static_cast<int>(std::max(1u, std::thread::hardware_concurrency())), 0};  // or more than 1024 of them
 }
+PLEAT_COMPILED_ONCE(usable_cores cores_of_process());
 
 /// The first of these variables of the environment that begins with a whole number above 0 (OMP_NUM_THREADS may be a
 /// list); 0: none.
-PLEAT_ONCE [[nodiscard]] inline int threads_of_environment() {
+PLEAT_ONCE [[nodiscard]] int threads_of_environment() {
   for (char const* name : {"KOKKOS_NUM_THREADS", "OMP_NUM_THREADS"})
     if (char const* text = std::getenv(name))
       if (long const n = std::strtol(text, nullptr, 10); n > 0) return static_cast<int>(std::min(n, 100000L));
   return 0;
 }
+PLEAT_COMPILED_ONCE(int threads_of_environment());
 
 /// What was asked for, else the cores that this process may use, dealt to the ranks that share them.
 template <class Processes> [[nodiscard]] int threads_per_rank(launch_options const& o, int argc, char** argv) {
@@ -155,7 +167,7 @@ template <class Processes> [[nodiscard]] int threads_per_rank(launch_options con
 
 /// \throws error if what was printed is lost: a full disk, a closed file. \param lost_before it was so already when the
 /// work began
-PLEAT_ONCE inline void demand_printed(bool lost_before) {
+PLEAT_ONCE void demand_printed(bool lost_before) {
   int const failed = std::fflush(stdout) != 0 ? errno : 0;
   if (failed == 0 && (lost_before || !std::ferror(stdout))) return;
   throw error{"standard output",
@@ -163,8 +175,9 @@ PLEAT_ONCE inline void demand_printed(bool lost_before) {
                   (failed != 0 ? ": " + std::string(std::strerror(failed)) : std::string()),
               "Free some space, or print to somewhere else"};
 }
+PLEAT_COMPILED_ONCE(void demand_printed(bool lost_before));
 
-PLEAT_ONCE inline std::string what_of(std::exception_ptr e) {
+PLEAT_ONCE std::string what_of(std::exception_ptr e) {
   try {
     std::rethrow_exception(e);
   } catch (std::exception const& x) {
@@ -173,21 +186,23 @@ PLEAT_ONCE inline std::string what_of(std::exception_ptr e) {
     return "an exception that is no std::exception";
   }
 }
+PLEAT_COMPILED_ONCE(std::string what_of(std::exception_ptr e));
 
 /// The sentence of a rank that failed where others did not: it says which rank that was.
-PLEAT_ONCE inline std::string said_by(int rank, std::string const& sentence) {
+PLEAT_ONCE std::string said_by(int rank, std::string const& sentence) {
   std::string const ours = "pleat: ";
   if (sentence.starts_with(ours + "rank ")) return sentence;
   return ours + "rank " + std::to_string(rank) + ": " +
          (sentence.starts_with(ours) ? sentence.substr(ours.size()) : sentence);
 }
+PLEAT_COMPILED_ONCE(std::string said_by(int rank, std::string const& sentence));
 
 /// What each of several ranks in this process threw, at its own place.
 using thrown_by_ranks = std::vector<std::exception_ptr>;
 
 /// The sentence of the ranks of one process, of which comm::run_local threw `chosen`: as `farewell` says it of
 /// processes, with the rank unless all failed alike.
-PLEAT_ONCE inline std::string said_by_ranks(thrown_by_ranks const& thrown, std::exception_ptr const& chosen) {
+PLEAT_ONCE std::string said_by_ranks(thrown_by_ranks const& thrown, std::exception_ptr const& chosen) {
   std::string const sentence = what_of(chosen);
   auto const at = std::find(thrown.begin(), thrown.end(), chosen);
   bool const alike =
@@ -195,6 +210,7 @@ PLEAT_ONCE inline std::string said_by_ranks(thrown_by_ranks const& thrown, std::
   if (alike || at == thrown.end()) return sentence;
   return said_by(static_cast<int>(at - thrown.begin()), sentence);
 }
+PLEAT_COMPILED_ONCE(std::string said_by_ranks(thrown_by_ranks const& thrown, std::exception_ptr const& chosen));
 
 /// Seconds that a rank which ended well waits for the others.
 inline constexpr double for_ever = 1e9;

@@ -38,13 +38,13 @@ struct model_description {
 
 namespace detail {
 /// Shortest text that reads back as the same float.
-PLEAT_ONCE [[nodiscard]] inline std::string float_text(float x) {
+PLEAT_ONCE [[nodiscard]] std::string float_text(float x) {
   char text[32];
   auto const end = std::to_chars(text, text + sizeof text, x);
   return {text, end.ptr};
 }
-PLEAT_ONCE [[nodiscard]] inline float float_of(std::string const& call, std::string const& key,
-                                               std::string const& text) {
+PLEAT_COMPILED_ONCE(std::string float_text(float x));
+PLEAT_ONCE [[nodiscard]] float float_of(std::string const& call, std::string const& key, std::string const& text) {
   float x = 0;
   auto const [end, failed] = std::from_chars(text.data(), text.data() + text.size(), x);
   if (failed != std::errc{} || end != text.data() + text.size() || !std::isfinite(x))
@@ -55,9 +55,9 @@ PLEAT_ONCE [[nodiscard]] inline float float_of(std::string const& call, std::str
 }  // namespace detail
 
 /// What an opened file says about its model. \throws error for an entry that cannot be understood
-PLEAT_ONCE [[nodiscard]] inline model_description describe_file(std::span<io::stored_weight const> weights,
-                                                                io::metadata_map const& metadata,
-                                                                std::string const& call = "run::describe_file") {
+PLEAT_ONCE [[nodiscard]] model_description describe_file(std::span<io::stored_weight const> weights,
+                                                         io::metadata_map const& metadata,
+                                                         std::string const& call = "run::describe_file") {
   model_description d;
   d.more = metadata;
   for (auto const& w : weights)
@@ -72,12 +72,16 @@ PLEAT_ONCE [[nodiscard]] inline model_description describe_file(std::span<io::st
     d.input = {detail::float_of(call, "pleat.input.mean", *mean), detail::float_of(call, "pleat.input.scale", *scale)};
   return d;
 }
-PLEAT_ONCE [[nodiscard]] inline model_description describe_file(io::safetensors_file const& file,
-                                                                std::string const& call = "run::describe_file") {
+PLEAT_COMPILED_ONCE(model_description describe_file(std::span<io::stored_weight const> weights,
+                                                    io::metadata_map const& metadata, std::string const& call));
+PLEAT_ONCE [[nodiscard]] model_description describe_file(io::safetensors_file const& file,
+                                                         std::string const& call = "run::describe_file") {
   return describe_file(as_span(io::weights_of(file, call)), file.metadata(), call);
 }
-PLEAT_ONCE [[nodiscard]] inline model_description describe_file(std::string const& path) {
+PLEAT_COMPILED_ONCE(model_description describe_file(io::safetensors_file const& file, std::string const& call));
+PLEAT_ONCE [[nodiscard]] model_description describe_file(std::string const& path) {
   return describe_file(io::safetensors_file(path), "run::describe_file('" + path + "')");
 }
+PLEAT_COMPILED_ONCE(model_description describe_file(std::string const& path));
 
 }  // namespace pleat::run

@@ -49,9 +49,7 @@ template <class Writer> void put_image(model_description const& about, model_ima
 /// A writer that is told what weights are, and not their bytes.
 struct describing_writer {
   io::safetensors_writer file;
-  PLEAT_ONCE inline void metadata(std::string name, std::string value) {
-    file.metadata(std::move(name), std::move(value));
-  }
+  PLEAT_ONCE void metadata(std::string name, std::string value) { file.metadata(std::move(name), std::move(value)); }
 };
 PLEAT_LAZY inline void add_weight(describing_writer& out, io::stored_weight const& w) {
   io::describe_weight(out.file, w);

@@ -61,15 +61,16 @@ std::vector<std::byte> convert(std::string const& call, std::vector<std::byte> c
   return codec::detail::bytes_of(std::span<To const>(to));
 }
 /// \throws error for a type that dense parameters cannot be written in
-PLEAT_ONCE inline void demand_dense_type(char const* call, file_options const& how) {
+PLEAT_ONCE void demand_dense_type(char const* call, file_options const& how) {
   if (!how.dense_as) return;
   for (auto const t : {dtype::f32, dtype::f64, dtype::bf16, dtype::f16})
     if (*how.dense_as == t) return;
   throw error{call, "dense parameters cannot be written as " + std::string(name_of(*how.dense_as)),
               "Use dense_as = f32, f64, bf16 or f16; compress::quantize makes integers of weights"};
 }
+PLEAT_COMPILED_ONCE(void demand_dense_type(char const* call, file_options const& how));
 /// Where both types are floating-point ones; other parts stay as they are, for the form to refuse.
-PLEAT_ONCE inline void convert_part(std::string const& call, codec::file_tensor& part, dtype to) {
+PLEAT_ONCE void convert_part(std::string const& call, codec::file_tensor& part, dtype to) {
   auto const floating = [](dtype t) {
     return t == dtype::f32 || t == dtype::f64 || t == dtype::f16 || t == dtype::bf16;
   };
@@ -91,9 +92,10 @@ PLEAT_ONCE inline void convert_part(std::string const& call, codec::file_tensor&
   });
   part.type = to;
 }
+PLEAT_COMPILED_ONCE(void convert_part(std::string const& call, codec::file_tensor& part, dtype to));
 
 /// A file holds whole weights. \throws error for a part of one, or one that is on another pipeline stage
-PLEAT_ONCE inline void demand_whole(char const* call, nn::parameter const& w) {
+PLEAT_ONCE void demand_whole(char const* call, nn::parameter const& w) {
   if (w.parts > 1 && w.where.shards())
     throw error{call,
                 "'" + w.name + "' is one of " + std::to_string(w.parts) +
@@ -103,6 +105,7 @@ PLEAT_ONCE inline void demand_whole(char const* call, nn::parameter const& w) {
     throw error{call, "'" + w.name + "' is not here: it is only described, or on another pipeline stage",
                 "Materialise the model, or ask the rank whose pipeline stage has this weight"};
 }
+PLEAT_COMPILED_ONCE(void demand_whole(char const* call, nn::parameter const& w));
 
 /// A model's weights as files take them, and the bytes that they refer to.
 struct model_image {
@@ -110,18 +113,25 @@ struct model_image {
   std::vector<io::stored_weight> weights;
 
   /// \param shape of the whole weight
-  PLEAT_ONCE inline void add(std::string const& name, std::string const& form, extents const& shape,
-                             std::vector<codec::file_tensor> tensors, model_description const& about,
-                             file_options const& how) {
-    if (how.dense_as && form == "dense")
-      for (auto& t : tensors) convert_part("run::save: '" + name + "'", t, *how.dense_as);
-    io::stored_weight stored{name, form, {}, shape, {}, {}};
-    if (auto const e = about.errors.find(name); e != about.errors.end()) stored.error = e->second;
-    for (auto const& t : tensors) stored.parts.push_back({t.suffix, t.type, t.shape, as_span(t.bytes)});
-    parts.push_back(std::move(tensors));  // the vectors' memory moves with them: the views stay good
-    weights.push_back(std::move(stored));
-  }
+  PLEAT_ONCE void add(std::string const& name, std::string const& form, extents const& shape,
+                      std::vector<codec::file_tensor> tensors, model_description const& about, file_options const& how);
 };
+
+template <class>
+void model_image::add(std::string const& name, std::string const& form, extents const& shape,
+                      std::vector<codec::file_tensor> tensors, model_description const& about,
+                      file_options const& how) {
+  if (how.dense_as && form == "dense")
+    for (auto& t : tensors) convert_part("run::save: '" + name + "'", t, *how.dense_as);
+  io::stored_weight stored{name, form, {}, shape, {}, {}};
+  if (auto const e = about.errors.find(name); e != about.errors.end()) stored.error = e->second;
+  for (auto const& t : tensors) stored.parts.push_back({t.suffix, t.type, t.shape, as_span(t.bytes)});
+  parts.push_back(std::move(tensors));  // the vectors' memory moves with them: the views stay good
+  weights.push_back(std::move(stored));
+}
+PLEAT_COMPILED_ONCE(void model_image::add(std::string const& name, std::string const& form, extents const& shape,
+                                          std::vector<codec::file_tensor> tensors, model_description const& about,
+                                          file_options const& how));
 
 /// A weight on its way to the file: as its form writes it; one that is cut as dense numbers of this rank's part, and
 /// which of them live.
@@ -130,36 +140,42 @@ struct collected_weight {
   std::vector<codec::file_tensor> tensors;
 
   /// What a message says of it, besides the bytes.
-  PLEAT_ONCE [[nodiscard]] inline std::string words() const {
-    std::string s = form;
-    for (auto const& t : tensors) {
-      s += '\n' + t.suffix + '\n' + std::to_string(static_cast<int>(t.type));
-      for (int d = 0; d < t.shape.rank(); ++d) s += ' ' + std::to_string(t.shape[d]);
-    }
-    return s;
-  }
+  PLEAT_ONCE [[nodiscard]] std::string words() const;
   /// The same, without the bytes.
-  PLEAT_ONCE [[nodiscard]] inline static collected_weight of_words(std::string_view s) {
-    auto const line = [&] {
-      auto const stop = s.find('\n');
-      auto const l = s.substr(0, stop);
-      s = stop == std::string_view::npos ? std::string_view{} : s.substr(stop + 1);
-      return l;
-    };
-    collected_weight w{std::string(line()), {}};
-    while (!s.empty()) {
-      codec::file_tensor t{std::string(line()), {}, {}, {}};
-      auto const numbers = line();
-      index_t list[extents::max_rank + 1], n = 0;
-      for (char const *at = numbers.data(), *const end = at + numbers.size(); at < end; ++n)
-        at = std::from_chars(at, end, list[n]).ptr + 1;
-      t.type = static_cast<dtype>(list[0]);
-      t.shape = extents(std::span<index_t const>(list + 1, static_cast<std::size_t>(n - 1)));
-      w.tensors.push_back(std::move(t));
-    }
-    return w;
-  }
+  PLEAT_ONCE [[nodiscard]] static collected_weight of_words(std::string_view s);
 };
+
+template <class> std::string collected_weight::words() const {
+  std::string s = form;
+  for (auto const& t : tensors) {
+    s += '\n' + t.suffix + '\n' + std::to_string(static_cast<int>(t.type));
+    for (int d = 0; d < t.shape.rank(); ++d) s += ' ' + std::to_string(t.shape[d]);
+  }
+  return s;
+}
+PLEAT_COMPILED_ONCE(std::string collected_weight::words() const);
+
+template <class> collected_weight collected_weight::of_words(std::string_view s) {
+  auto const line = [&] {
+    auto const stop = s.find('\n');
+    auto const l = s.substr(0, stop);
+    s = stop == std::string_view::npos ? std::string_view{} : s.substr(stop + 1);
+    return l;
+  };
+  collected_weight w{std::string(line()), {}};
+  while (!s.empty()) {
+    codec::file_tensor t{std::string(line()), {}, {}, {}};
+    auto const numbers = line();
+    index_t list[extents::max_rank + 1], n = 0;
+    for (char const *at = numbers.data(), *const end = at + numbers.size(); at < end; ++n)
+      at = std::from_chars(at, end, list[n]).ptr + 1;
+    t.type = static_cast<dtype>(list[0]);
+    t.shape = extents(std::span<index_t const>(list + 1, static_cast<std::size_t>(n - 1)));
+    w.tensors.push_back(std::move(t));
+  }
+  return w;
+}
+PLEAT_COMPILED_ONCE(collected_weight collected_weight::of_words(std::string_view s));
 
 /// What a form has to say against f, with the weight's name.
 template <class F> void in_words(nn::parameter const& w, F const& f) {
@@ -223,8 +239,7 @@ template <class T> void finish_joined(collected_weight& w) {
 
 /// A weight is sent (received) by two messages of what it is, and one for each tensor's bytes.
 inline constexpr int collect_tag = comm::tags::weights;
-PLEAT_ONCE inline void send_weight(comm::communicator& to, int peer, collected_weight const& w,
-                                   bool with_bytes = true) {
+PLEAT_ONCE void send_weight(comm::communicator& to, int peer, collected_weight const& w, bool with_bytes = true) {
   auto const words = w.words();
   auto const n = static_cast<index_t>(words.size());
   to.send(std::span<index_t const>(&n, 1), peer, collect_tag);
@@ -232,8 +247,8 @@ PLEAT_ONCE inline void send_weight(comm::communicator& to, int peer, collected_w
   for (auto const& t : w.tensors)
     if (with_bytes && !t.bytes.empty()) to.send(t.bytes, peer, collect_tag);
 }
-PLEAT_ONCE [[nodiscard]] inline collected_weight receive_weight(comm::communicator& from, int peer,
-                                                                bool with_bytes = true) {
+PLEAT_COMPILED_ONCE(void send_weight(comm::communicator& to, int peer, collected_weight const& w, bool with_bytes));
+PLEAT_ONCE [[nodiscard]] collected_weight receive_weight(comm::communicator& from, int peer, bool with_bytes = true) {
   index_t n = 0;
   from.receive(std::span<index_t>(&n, 1), peer, collect_tag);
   std::string words(static_cast<std::size_t>(n), '\0');
@@ -245,9 +260,10 @@ PLEAT_ONCE [[nodiscard]] inline collected_weight receive_weight(comm::communicat
   }
   return w;
 }
+PLEAT_COMPILED_ONCE(collected_weight receive_weight(comm::communicator& from, int peer, bool with_bytes));
 
 /// The parts of a cut weight from the tensor axis, put together on its rank 0. Collective over the axis.
-PLEAT_ONCE inline void join_parts(comm::communicator& axis, nn::parameter const& w, collected_weight& c) {
+PLEAT_ONCE void join_parts(comm::communicator& axis, nn::parameter const& w, collected_weight& c) {
   if (axis.rank() > 0) {
     for (auto const& t : c.tensors)
       if (!t.bytes.empty()) axis.send(t.bytes, 0, collect_tag);

@@ -38,8 +38,8 @@ struct onnx_bias {
   std::vector<std::int32_t> codes;
   std::vector<float> units;
 };
-PLEAT_ONCE [[nodiscard]] inline onnx_bias integer_bias(std::vector<float> const& values, std::vector<float> w_scales,
-                                                       float x_scale) {
+PLEAT_ONCE [[nodiscard]] onnx_bias integer_bias(std::vector<float> const& values, std::vector<float> w_scales,
+                                                float x_scale) {
   io::detail::onnx_scales(w_scales);
   onnx_bias b;
   for (std::size_t i = 0; i < values.size(); ++i) {

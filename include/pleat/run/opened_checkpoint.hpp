@@ -29,7 +29,7 @@ namespace pleat::run::detail {
 inline std::string as_text(std::uint64_t n) { return std::to_string(n); }
 
 /// Reads back as the same number, whatever the locale.
-PLEAT_ONCE inline std::string as_text(double x) {
+PLEAT_ONCE std::string as_text(double x) {
   char text[40];
   return {text, std::to_chars(text, text + sizeof text, x, std::chars_format::general, 17).ptr};
 }
@@ -44,11 +44,11 @@ struct opened_checkpoint {
   std::string call;
   std::vector<io::safetensors_file> files;  // as manifest.parts
 
-  PLEAT_ONCE [[nodiscard]] inline std::string const& value(std::string const& key) const {
+  PLEAT_ONCE [[nodiscard]] std::string const& value(std::string const& key) const {
     if (auto const it = manifest.state.find(key); it != manifest.state.end()) return it->second;
     throw error{call, "there is no state '" + key + "' in it", "It was written by another version or another program"};
   }
-  PLEAT_ONCE [[nodiscard]] inline std::uint64_t number(std::string const& key) const {
+  PLEAT_ONCE [[nodiscard]] std::uint64_t number(std::string const& key) const {
     auto const& text = value(key);
     std::int64_t n = -1;
     auto const read = std::from_chars(text.data(), text.data() + text.size(), n);
@@ -58,8 +58,8 @@ struct opened_checkpoint {
     return static_cast<std::uint64_t>(n);
   }
   /// \throws error for what is no finite number from smallest to largest
-  PLEAT_ONCE [[nodiscard]] inline double real(std::string const& key, double smallest, double largest,
-                                              std::string const& remedy) const {
+  PLEAT_ONCE [[nodiscard]] double real(std::string const& key, double smallest, double largest,
+                                       std::string const& remedy) const {
     auto const& text = value(key);
     double x = 0;
     auto const read = std::from_chars(text.data(), text.data() + text.size(), x);
@@ -78,7 +78,7 @@ struct opened_checkpoint {
     std::int64_t good_steps = 0, skipped = 0;
   };
   /// Nothing if none was saved. \throws error for one that the rule of this run could not have
-  PLEAT_ONCE [[nodiscard]] inline std::optional<scale_state> scale(parallel::loss_scale_options const& rule) const {
+  PLEAT_ONCE [[nodiscard]] std::optional<scale_state> scale(parallel::loss_scale_options const& rule) const {
     if (!manifest.state.contains("loss_scale")) return std::nullopt;
     return scale_state{real("loss_scale", rule.smallest, rule.largest,
                             "Go on with the bounds of the loss scale (loss_scale_options) that it was saved under"),
@@ -95,7 +95,7 @@ struct opened_checkpoint {
     std::string form;
     std::vector<std::string> suffixes;
   };
-  PLEAT_ONCE [[nodiscard]] inline std::optional<saved_form> form_of(std::string const& name) const {
+  PLEAT_ONCE [[nodiscard]] std::optional<saved_form> form_of(std::string const& name) const {
     auto const it = manifest.state.find(form_words + name);
     if (it == manifest.state.end()) return std::nullopt;
     std::vector<std::string> lines{""};
@@ -114,7 +114,7 @@ struct opened_checkpoint {
     return nullptr;
   }
   /// \throws error that names the folder and the group
-  PLEAT_ONCE [[nodiscard]] inline io::safetensors_file const& demand_group(std::string const& name) const {
+  PLEAT_ONCE [[nodiscard]] io::safetensors_file const& demand_group(std::string const& name) const {
     if (auto const* f = group(name)) return *f;
     throw error{call, "there is no group of tensors '" + name + "' in it",
                 "It was written by another version or another program"};
@@ -122,7 +122,7 @@ struct opened_checkpoint {
 
   /// Opens and verifies all that can be without reading the data. \param whole read and verify the data too, where only
   /// that can be done
-  PLEAT_ONCE inline void open(std::string const& folder, std::string const& text, bool whole) {
+  PLEAT_ONCE void open(std::string const& folder, std::string const& text, bool whole) {
     call = "run::load_checkpoint('" + folder + "')";
     manifest = io::detail::checkpoint_manifest::parse(
         text, io::detail::call_on("load_checkpoint", io::detail::join(folder, "manifest")));

@@ -26,7 +26,7 @@ struct progress_state {
 };
 
 /// "epoch 3/10  step 120/938  loss 0.0712  48200 samples/s  0:12 left"
-PLEAT_ONCE [[nodiscard]] inline std::string to_string(progress_state const& s) {
+PLEAT_ONCE [[nodiscard]] std::string to_string(progress_state const& s) {
   char line[160];
   int const left = static_cast<int>(s.seconds_left + 0.5);
   std::snprintf(line, sizeof line, "epoch %lld/%lld  step %lld/%lld  loss %.4f  %.0f samples/s  %d:%02d left",
@@ -40,14 +40,13 @@ PLEAT_ONCE [[nodiscard]] inline std::string to_string(progress_state const& s) {
 class progress_line {
  public:
   /// \param on false: prints nothing (ranks above 0, or a caller who wants silence)
-  PLEAT_ONCE inline explicit progress_line(bool on, std::FILE* out = stderr, double interval = 0.1)
-      : out_(on ? out : nullptr), terminal_(on && isatty(fileno(out)) != 0), interval_(interval) {}
+  PLEAT_ONCE explicit progress_line(bool on, std::FILE* out = stderr, double interval = 0.1);
   progress_line(progress_line const&) = delete;
   progress_line& operator=(progress_line const&) = delete;
   ~progress_line() { clear(); }
 
   /// A transient state: shown on a terminal only.
-  PLEAT_ONCE inline void show(progress_state const& s) {
+  PLEAT_ONCE void show(progress_state const& s) {
     if (!terminal_) return;
     auto const now = std::chrono::steady_clock::now();
     if (shown_ && std::chrono::duration<double>(now - last_).count() < interval_) return;
@@ -61,22 +60,33 @@ class progress_line {
     std::fflush(out_);
   }
   /// A lasting line.
-  PLEAT_ONCE inline void line(std::string const& text) {
-    if (!out_) return;
-    clear();
-    std::fprintf(out_, "%s\n", text.c_str());
-    std::fflush(out_);
-  }
+  PLEAT_ONCE void line(std::string const& text);
 
  private:
-  PLEAT_ONCE inline void clear() {
-    if (terminal_ && shown_) std::fprintf(out_, "\r\033[K");
-    shown_ = false;
-  }
+  PLEAT_ONCE void clear();
   std::FILE* out_;
   bool terminal_, shown_ = false;
   double interval_;
   std::chrono::steady_clock::time_point last_{};
 };
+
+template <class>
+progress_line::progress_line(bool on, std::FILE* out, double interval)
+    : out_(on ? out : nullptr), terminal_(on && isatty(fileno(out)) != 0), interval_(interval) {}
+PLEAT_COMPILED_ONCE(progress_line::progress_line(bool on, std::FILE* out, double interval));
+
+template <class> void progress_line::line(std::string const& text) {
+  if (!out_) return;
+  clear();
+  std::fprintf(out_, "%s\n", text.c_str());
+  std::fflush(out_);
+}
+PLEAT_COMPILED_ONCE(void progress_line::line(std::string const& text));
+
+template <class> void progress_line::clear() {
+  if (terminal_ && shown_) std::fprintf(out_, "\r\033[K");
+  shown_ = false;
+}
+PLEAT_COMPILED_ONCE(void progress_line::clear());
 
 }  // namespace pleat::run

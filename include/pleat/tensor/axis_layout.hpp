@@ -42,10 +42,13 @@ struct axis_layout {
   friend constexpr bool operator==(axis_layout const&, axis_layout const&) = default;
 
   /// "replicate", or "shard<2> of 384"
-  PLEAT_ONCE [[nodiscard]] inline std::string to_string() const {
-    return where.to_string() + (cut() ? " of " + std::to_string(whole) : std::string{});
-  }
+  PLEAT_ONCE [[nodiscard]] std::string to_string() const;
 };
+
+template <class> std::string axis_layout::to_string() const {
+  return where.to_string() + (cut() ? " of " + std::to_string(whole) : std::string{});
+}
+PLEAT_COMPILED_ONCE(std::string axis_layout::to_string() const);
 
 /// The layout of the same memory under another shape; `from` and `to` are this rank's extents.
 ///

@@ -73,7 +73,7 @@ class index_box {
   PLEAT_LAZY [[nodiscard]] constexpr index_t size() const { return shape().size(); }
   [[nodiscard]] constexpr bool empty() const { return size() == 0; }
   /// "[0:4, 2:6]"
-  PLEAT_ONCE [[nodiscard]] inline std::string to_string() const {
+  PLEAT_ONCE [[nodiscard]] std::string to_string() const {
     std::string s = "[";
     for (int i = 0; i < rank_; ++i)
       s += (i ? ", " : "") + std::to_string((*this)[i].begin) + ":" + std::to_string((*this)[i].end);

@@ -108,7 +108,7 @@ class layout {
   friend constexpr bool operator==(layout const&, layout const&) = default;
 
   /// "[64, 784] on data=2,tensor=2: data: replicate, tensor: shard<0>"
-  PLEAT_ONCE [[nodiscard]] inline std::string to_string() const {
+  PLEAT_ONCE [[nodiscard]] std::string to_string() const {
     return shape_.to_string() + " on " +
            (mesh_.axes() ? mesh_.to_string() + ": " + where_.to_string(mesh_) : "one rank");
   }

@@ -261,21 +261,7 @@ class mesh {
   }
 
   /// "data=2,tensor=4"; with ",order=tensor.data" at the end if the axis listed last is not the innermost.
-  PLEAT_ONCE [[nodiscard]] inline std::string to_string() const {
-    std::string s, order;
-    bool listed = true;
-    for (int i = 0; i < count_; ++i) {
-      int const o = order_[static_cast<std::size_t>(i)];
-      s += i ? "," : "";  // piece by piece: g++ 12 sees overflows in sums of strings
-      s += (*this)[i].name.view();
-      s += '=';
-      s += std::to_string(extent(i));
-      order += i ? "." : "";
-      order += (*this)[o].name.view();
-      listed = listed && o == i;
-    }
-    return listed ? s : s + ",order=" + order;
-  }
+  PLEAT_ONCE [[nodiscard]] std::string to_string() const;
 
   /// A mesh from its text. With `ranks` given, one extent may be `*` (what is left of the ranks), and the product must
   /// be `ranks`.
@@ -283,7 +269,7 @@ class mesh {
   PLEAT_LAZY [[nodiscard]] static mesh parse(std::string_view text, int ranks = 0);
 
   /// \throws error unless the mesh has exactly this many ranks; names the nearest mesh of the same axes that has
-  PLEAT_ONCE inline void demand_ranks(int ranks) const {
+  PLEAT_ONCE void demand_ranks(int ranks) const {
     if (ranks == size_) return;
     throw error{"mesh",
                 (count_ ? "'" + to_string() + "' has " : std::string("a mesh without axes has ")) +
@@ -321,6 +307,23 @@ class mesh {
   std::array<std::int8_t, max_axes> order_{};  // outermost first
   int count_ = 0, size_ = 1;
 };
+
+template <class> std::string mesh::to_string() const {
+  std::string s, order;
+  bool listed = true;
+  for (int i = 0; i < count_; ++i) {
+    int const o = order_[static_cast<std::size_t>(i)];
+    s += i ? "," : "";  // piece by piece: g++ 12 sees overflows in sums of strings
+    s += (*this)[i].name.view();
+    s += '=';
+    s += std::to_string(extent(i));
+    order += i ? "." : "";
+    order += (*this)[o].name.view();
+    listed = listed && o == i;
+  }
+  return listed ? s : s + ",order=" + order;
+}
+PLEAT_COMPILED_ONCE(std::string mesh::to_string() const);
 
 /// Every way to write a number as a product of as many extents.
 struct mesh::search {

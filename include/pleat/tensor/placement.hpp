@@ -46,12 +46,15 @@ struct axis_placement {
   friend constexpr bool operator==(axis_placement const&, axis_placement const&) = default;
 
   /// "replicate", "shard<1>", "shard<1, 64>", "partial<sum>"
-  PLEAT_ONCE [[nodiscard]] inline std::string to_string() const {
-    if (replicates()) return "replicate";
-    if (partial()) return "partial<sum>";
-    return "shard<" + std::to_string(dim) + (unit == 1 ? "" : ", " + std::to_string(unit)) + ">";
-  }
+  PLEAT_ONCE [[nodiscard]] std::string to_string() const;
 };
+
+template <class> std::string axis_placement::to_string() const {
+  if (replicates()) return "replicate";
+  if (partial()) return "partial<sum>";
+  return "shard<" + std::to_string(dim) + (unit == 1 ? "" : ", " + std::to_string(unit)) + ">";
+}
+PLEAT_COMPILED_ONCE(std::string axis_placement::to_string() const);
 
 /// The word for "the same everywhere along this axis".
 struct replicate {
@@ -154,20 +157,9 @@ class placement {
 
   /// The words of the first `axes` axes: "replicate, shard<0>". Without a number: up to the last that does not
   /// replicate.
-  PLEAT_ONCE [[nodiscard]] inline std::string to_string(int axes = -1) const {
-    if (axes < 0)
-      for (axes = mesh::max_axes; axes > 1 && (*this)[axes - 1].replicates();) --axes;
-    std::string s;
-    for (int i = 0; i < axes; ++i) s += (i ? ", " : "") + (*this)[i].to_string();
-    return s;
-  }
+  PLEAT_ONCE [[nodiscard]] std::string to_string(int axes = -1) const;
   /// By name, as users write it: "data: replicate, tensor: shard<0>".
-  PLEAT_ONCE [[nodiscard]] inline std::string to_string(mesh const& m) const {
-    std::string s;
-    for (int i = 0; i < m.axes(); ++i)
-      s += (i ? ", " : "") + std::string(m[i].name.view()) + ": " + (*this)[i].to_string();
-    return s;
-  }
+  PLEAT_ONCE [[nodiscard]] std::string to_string(mesh const& m) const;
   /// The reverse of to_string(axes). \throws error with the word that it does not understand
   PLEAT_LAZY [[nodiscard]] static placement parse(std::string_view text);
 
@@ -176,6 +168,23 @@ class placement {
  private:
   std::array<axis_placement, mesh::max_axes> axes_{};
 };
+
+template <class> std::string placement::to_string(int axes) const {
+  if (axes < 0)
+    for (axes = mesh::max_axes; axes > 1 && (*this)[axes - 1].replicates();) --axes;
+  std::string s;
+  for (int i = 0; i < axes; ++i) s += (i ? ", " : "") + (*this)[i].to_string();
+  return s;
+}
+PLEAT_COMPILED_ONCE(std::string placement::to_string(int axes) const);
+
+template <class> std::string placement::to_string(mesh const& m) const {
+  std::string s;
+  for (int i = 0; i < m.axes(); ++i)
+    s += (i ? ", " : "") + std::string(m[i].name.view()) + ": " + (*this)[i].to_string();
+  return s;
+}
+PLEAT_COMPILED_ONCE(std::string placement::to_string(mesh const& m) const);
 
 /// A placement that is a type: `placed<replicate, shard<0>>`. It becomes a `placement` and goes the same way.
 template <class... Words> struct placed {

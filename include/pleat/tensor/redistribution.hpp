@@ -213,12 +213,12 @@ class redistribution_step {
     index_box const mine = from_.box(rank);
     if (!mine.empty()) walk<false>(0, from_.mesh().coordinates_of(rank), mine, index_box(from_.shape()), f);
   }
-  PLEAT_ONCE [[nodiscard]] inline std::vector<transfer> receives(int rank) const {
+  PLEAT_ONCE [[nodiscard]] std::vector<transfer> receives(int rank) const {
     std::vector<transfer> list;
     for_each_source(rank, [&](int r, index_box const& b) { list.push_back({r, b}); });
     return list;
   }
-  PLEAT_ONCE [[nodiscard]] inline std::vector<transfer> sends(int rank) const {
+  PLEAT_ONCE [[nodiscard]] std::vector<transfer> sends(int rank) const {
     std::vector<transfer> list;
     for_each_target(rank, [&](int r, index_box const& b) { list.push_back({r, b}); });
     return list;
@@ -262,32 +262,7 @@ class redistribution {
   /// \param to            the placement that it shall have, on the same mesh
   /// \param element_bytes of one element on the wire
   /// \throws error as layout does
-  PLEAT_ONCE inline redistribution(layout const& from, placement const& to, index_t element_bytes)
-      : from_(from), to_(from.with(to)), element_bytes_(element_bytes) {
-    placement p = from.where();
-    for (int a = 0; a < mesh::max_axes; ++a)
-      if (from.mesh().extent(a) == 1) p.set(a, to[a]);  // along an axis of one rank all placements are the same
-    if (p == to) return;
-    append(steps_, from.with(p), staged(p, to));
-    if (steps_.size() == 1 && steps_[0].kind() != movement::all_to_all) return;
-    for (int d = 0; d < from.shape().rank(); ++d) {
-      placement q = p;  // addends become blocks of dimension d
-      for (int a = 0; a < from.mesh().axes(); ++a)
-        if (p[a].partial() && !to[a].partial() && !cut_later(p, a, d))
-          q.set(a, to[a].shards(d) ? to[a] : axis_placement(shard{d}));
-      if (q == p) continue;
-      std::vector<priced_step> other, another;
-      append(other, from.with(p), {q});
-      another = other;
-      append(other, from.with(q), staged(q, to));
-      take_if_cheaper(std::move(other));
-      append(another, from.with(q), {to});
-      take_if_cheaper(std::move(another));
-    }
-    std::vector<priced_step> straight;
-    append(straight, from.with(p), {to});
-    take_if_cheaper(std::move(straight));
-  }
+  PLEAT_ONCE redistribution(layout const& from, placement const& to, index_t element_bytes);
 
   [[nodiscard]] layout const& from() const noexcept { return from_; }
   [[nodiscard]] layout const& to() const noexcept { return to_; }
@@ -311,7 +286,7 @@ class redistribution {
   }
 
   /// "[64, 784] on data=2: data: shard<0> -> data: replicate: 100352 bytes" and a line per step.
-  PLEAT_ONCE [[nodiscard]] inline std::string to_string() const {
+  PLEAT_ONCE [[nodiscard]] std::string to_string() const {
     auto const& m = from_.mesh();
     std::string s = from_.to_string() + " -> " + to_.where().to_string(m) + ": " +
                     (steps_.empty() ? std::string("nothing to do") : std::to_string(bytes()) + " bytes") + "\n";
@@ -329,7 +304,7 @@ class redistribution {
     return s;
   }
   /// The same, and every box that this rank sends or receives.
-  PLEAT_ONCE [[nodiscard]] inline std::string to_string(int rank) const {
+  PLEAT_ONCE [[nodiscard]] std::string to_string(int rank) const {
     std::string s = to_string();
     for (auto const& p : steps_) {
       s += "  " + std::string(name_of(p.kind())) + ", rank " + std::to_string(rank) + ":";
@@ -344,7 +319,7 @@ class redistribution {
     return s;
   }
   /// Of everything that to_string says: ranks compare it before they start.
-  PLEAT_ONCE [[nodiscard]] inline std::uint64_t hash() const {
+  PLEAT_ONCE [[nodiscard]] std::uint64_t hash() const {
     return random::hash(to_string()) ^ static_cast<std::uint64_t>(element_bytes_);
   }
 
@@ -362,7 +337,7 @@ class redistribution {
   }
 
   /// The placements on the way, the last included, if each axis goes by the collective that fits it.
-  PLEAT_ONCE [[nodiscard]] inline std::vector<placement> staged(placement const& from, placement const& to) const {
+  PLEAT_ONCE [[nodiscard]] std::vector<placement> staged(placement const& from, placement const& to) const {
     auto const& m = from_.mesh();
     placement p = from;
     std::vector<placement> way;
@@ -386,7 +361,7 @@ class redistribution {
     return way;
   }
 
-  PLEAT_ONCE inline void append(std::vector<priced_step>& list, layout at, std::vector<placement> const& way) const {
+  PLEAT_ONCE void append(std::vector<priced_step>& list, layout at, std::vector<placement> const& way) const {
     for (auto const& next : way) {
       priced_step s{redistribution_step(at, next), 0, {}};
       if (s.kind() != movement::local)
@@ -410,5 +385,34 @@ class redistribution {
   index_t element_bytes_ = 0;
   std::vector<priced_step> steps_;
 };
+
+template <class>
+redistribution::redistribution(layout const& from, placement const& to, index_t element_bytes)
+    : from_(from), to_(from.with(to)), element_bytes_(element_bytes) {
+  placement p = from.where();
+  for (int a = 0; a < mesh::max_axes; ++a)
+    if (from.mesh().extent(a) == 1) p.set(a, to[a]);  // along an axis of one rank all placements are the same
+  if (p == to) return;
+  append(steps_, from.with(p), staged(p, to));
+  if (steps_.size() == 1 && steps_[0].kind() != movement::all_to_all) return;
+  for (int d = 0; d < from.shape().rank(); ++d) {
+    placement q = p;  // addends become blocks of dimension d
+    for (int a = 0; a < from.mesh().axes(); ++a)
+      if (p[a].partial() && !to[a].partial() && !cut_later(p, a, d))
+        q.set(a, to[a].shards(d) ? to[a] : axis_placement(shard{d}));
+    if (q == p) continue;
+    std::vector<priced_step> other, another;
+    append(other, from.with(p), {q});
+    another = other;
+    append(other, from.with(q), staged(q, to));
+    take_if_cheaper(std::move(other));
+    append(another, from.with(q), {to});
+    take_if_cheaper(std::move(another));
+  }
+  std::vector<priced_step> straight;
+  append(straight, from.with(p), {to});
+  take_if_cheaper(std::move(straight));
+}
+PLEAT_COMPILED_ONCE(redistribution::redistribution(layout const& from, placement const& to, index_t element_bytes));
 
 }  // namespace pleat

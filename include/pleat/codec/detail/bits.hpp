@@ -59,7 +59,7 @@ template <class T> [[nodiscard]] std::vector<T> scatter(std::span<T const> alive
 }
 
 /// Refuses bits that a file may hold but no writer of ours writes. \throws error
-PLEAT_ONCE inline void check_bits(char const* call, std::span<std::uint8_t const> bits, index_t n, index_t alive) {
+PLEAT_ONCE void check_bits(char const* call, std::span<std::uint8_t const> bits, index_t n, index_t alive) {
   if (static_cast<index_t>(bits.size()) != bit_bytes(n))
     throw error{call,
                 "the mask of " + std::to_string(n) + " elements takes " + std::to_string(bit_bytes(n)) +
@@ -73,6 +73,7 @@ PLEAT_ONCE inline void check_bits(char const* call, std::span<std::uint8_t const
                     " values are stored",
                 remedy::copy_again};
 }
+PLEAT_COMPILED_ONCE(void check_bits(char const* call, std::span<std::uint8_t const> bits, index_t n, index_t alive));
 
 /// Values of a trivially copyable type out of a file's bytes, whatever their alignment.
 template <class T> [[nodiscard]] std::vector<T> values_of(std::span<std::byte const> bytes) {

@@ -41,8 +41,8 @@ template <class V>
   return out;
 }
 /// One part of all pieces, by its suffix.
-PLEAT_ONCE [[nodiscard]] inline std::vector<std::vector<std::byte>> bytes_of_all(std::span<weight_piece const> pieces,
-                                                                                 std::string_view suffix) {
+PLEAT_ONCE [[nodiscard]] std::vector<std::vector<std::byte>> bytes_of_all(std::span<weight_piece const> pieces,
+                                                                          std::string_view suffix) {
   std::vector<std::vector<std::byte>> all;
   for (auto const& p : pieces) all.push_back(find_part(as_span(p.parts), suffix)->bytes);
   return all;

@@ -32,8 +32,8 @@ struct fake_quantized_image {
   std::vector<std::uint8_t> bits{};  ///< of what lives; empty: all
 };
 
-PLEAT_ONCE [[nodiscard]] inline std::vector<file_tensor> write_fake_quantized(extents const& shape,
-                                                                              fake_quantized_image const& w) {
+PLEAT_ONCE [[nodiscard]] std::vector<file_tensor> write_fake_quantized(extents const& shape,
+                                                                       fake_quantized_image const& w) {
   std::vector<std::int32_t> const grid{w.grid.low, w.grid.high, static_cast<std::int32_t>(w.grid.group),
                                        w.grid.half_steps ? 1 : 0};
   auto const list = [](char const* suffix, dtype type, auto const& v) {
@@ -47,10 +47,11 @@ PLEAT_ONCE [[nodiscard]] inline std::vector<file_tensor> write_fake_quantized(ex
   if (!w.bits.empty()) parts.push_back(list(".mask", dtype::u8, w.bits));
   return parts;
 }
+PLEAT_COMPILED_ONCE(std::vector<file_tensor> write_fake_quantized(extents const& shape, fake_quantized_image const& w));
 
 /// \throws error for parts that do not fit the shape or each other
-PLEAT_ONCE [[nodiscard]] inline fake_quantized_image read_fake_quantized(extents const& shape,
-                                                                         std::span<file_tensor const> parts) {
+PLEAT_ONCE [[nodiscard]] fake_quantized_image read_fake_quantized(extents const& shape,
+                                                                  std::span<file_tensor const> parts) {
   constexpr char const* call = "codec::fake_quantized::from_file";
   demand_only(call, parts, {".values", ".grid", ".step", ".input_scale", ".mask"});
   fake_quantized_image w;
@@ -82,8 +83,8 @@ PLEAT_ONCE [[nodiscard]] inline fake_quantized_image read_fake_quantized(extents
 }
 
 /// \throws error for pieces of different grids, or of steps of their own where they share a row's
-PLEAT_ONCE [[nodiscard]] inline std::vector<file_tensor> join_fake_quantized(extents const& shape, int dim,
-                                                                             std::span<weight_piece const> pieces) {
+PLEAT_ONCE [[nodiscard]] std::vector<file_tensor> join_fake_quantized(extents const& shape, int dim,
+                                                                      std::span<weight_piece const> pieces) {
   constexpr std::string_view name = "fake_quantized";
   std::vector<std::vector<float>> values, steps;
   std::vector<std::vector<std::uint8_t>> alive;

@@ -29,8 +29,7 @@ PLEAT_LAZY [[nodiscard]] inline std::string call_of(std::string_view form, char 
 }
 
 /// \throws error that names the element at `at`, which is not finite
-PLEAT_ONCE [[noreturn]] inline void refuse_element(std::string_view form, extents const& shape, index_t at,
-                                                   float value) {
+PLEAT_ONCE [[noreturn]] void refuse_element(std::string_view form, extents const& shape, index_t at, float value) {
   index_t const columns = std::max<index_t>(columns_of(shape), 1);
   throw error{call_of(form, "encode"),
               "the element in row " + std::to_string(at / columns) + ", column " + std::to_string(at % columns) +
@@ -39,8 +38,8 @@ PLEAT_ONCE [[noreturn]] inline void refuse_element(std::string_view form, extent
 }
 
 /// \throws error that names the element at `at`, for which the form's numbers are too short
-PLEAT_ONCE [[noreturn]] inline void refuse_overflow(std::string_view form, extents const& shape, index_t at,
-                                                    float value, char const* what_to_do) {
+PLEAT_ONCE [[noreturn]] void refuse_overflow(std::string_view form, extents const& shape, index_t at, float value,
+                                             char const* what_to_do) {
   index_t const columns = std::max<index_t>(columns_of(shape), 1);
   char found[32];
   std::snprintf(found, sizeof found, "%g", static_cast<double>(value));
@@ -51,7 +50,7 @@ PLEAT_ONCE [[noreturn]] inline void refuse_overflow(std::string_view form, exten
 }
 
 /// Refuses NaN and infinity. \throws error with the row and column of the first
-PLEAT_ONCE inline void demand_finite(std::string_view form, extents const& shape, std::span<float const> values) {
+PLEAT_ONCE void demand_finite(std::string_view form, extents const& shape, std::span<float const> values) {
   if (static_cast<index_t>(values.size()) != shape.size())
     throw error{call_of(form, "encode"),
                 "expected " + std::to_string(shape.size()) + " values, found " + std::to_string(values.size()),
@@ -60,6 +59,7 @@ PLEAT_ONCE inline void demand_finite(std::string_view form, extents const& shape
   for (std::size_t i = 0; i < values.size(); ++i)
     if (!std::isfinite(values[i])) refuse_element(form, shape, static_cast<index_t>(i), values[i]);
 }
+PLEAT_COMPILED_ONCE(void demand_finite(std::string_view form, extents const& shape, std::span<float const> values));
 
 template <class V>
 [[nodiscard]] file_tensor part_of(std::string suffix, extents const& shape, std::vector<V> const& values) {
@@ -70,7 +70,7 @@ template <class V> [[nodiscard]] file_tensor part_of(std::string suffix, std::ve
 }
 
 /// Bytes [b, e) of a part whose rows have the same length.
-PLEAT_ONCE [[nodiscard]] inline file_tensor part_rows(file_tensor const& p, index_t first, index_t last) {
+PLEAT_ONCE [[nodiscard]] file_tensor part_rows(file_tensor const& p, index_t first, index_t last) {
   auto shape = p.shape;
   std::size_t const row = p.shape[0] ? p.bytes.size() / static_cast<std::size_t>(p.shape[0]) : 0;
   std::vector<index_t> e;

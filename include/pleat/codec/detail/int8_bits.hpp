@@ -27,7 +27,7 @@ struct int8_image {
 
 /// \throws error for parts that do not fit the shape, a code of −128, a nonzero code that is zero, a scale that is
 /// negative, NaN or too large
-PLEAT_ONCE [[nodiscard]] inline int8_image read_int8(extents const& shape, std::span<file_tensor const> parts) {
+PLEAT_ONCE [[nodiscard]] int8_image read_int8(extents const& shape, std::span<file_tensor const> parts) {
   constexpr char const* call = "codec::int8::from_file";
   int8_image w;
   if (find_part(parts, ".codes")) {
@@ -63,6 +63,7 @@ PLEAT_ONCE [[nodiscard]] inline int8_image read_int8(extents const& shape, std::
   }
   return w;
 }
+PLEAT_COMPILED_ONCE(int8_image read_int8(extents const& shape, std::span<file_tensor const> parts));
 
 /// All values, zero where pruned, and the bits of the survivors.
 template <class T> struct masked_image {

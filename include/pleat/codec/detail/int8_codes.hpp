@@ -58,8 +58,8 @@ PLEAT_LAZY [[nodiscard]] inline std::int8_t int8_code(float x, float scale) noex
 
 /// What rows of codes in ±127 times a scale each can be off: half a step, or the way to the end of the range; and the
 /// rounding of scale·code to float (a relative 2⁻²⁴, or half the smallest float).
-PLEAT_ONCE [[nodiscard]] inline error_norms predict_int8(index_t columns, std::span<float const> values,
-                                                         std::span<float const> scales) {
+PLEAT_ONCE [[nodiscard]] error_norms predict_int8(index_t columns, std::span<float const> values,
+                                                  std::span<float const> scales) {
   error_norms e;
   for (std::size_t i = 0; i < values.size(); ++i) {
     double const s = static_cast<double>(scales[i / static_cast<std::size_t>(columns)]),
@@ -68,5 +68,7 @@ PLEAT_ONCE [[nodiscard]] inline error_norms predict_int8(index_t columns, std::s
   }
   return e;
 }
+PLEAT_COMPILED_ONCE(error_norms predict_int8(index_t columns, std::span<float const> values,
+                                             std::span<float const> scales));
 
 }  // namespace pleat::codec::detail

@@ -160,8 +160,7 @@ struct narrow_row_avx2 {
 #endif
 
 /// \return the largest bits of a magnitude: what is at least 0x7f800000 is NaN or infinite
-PLEAT_ONCE [[nodiscard]] inline std::uint32_t largest_magnitude_at(compute::isa::level level, index_t n,
-                                                                   float const* from) {
+PLEAT_ONCE [[nodiscard]] std::uint32_t largest_magnitude_at(compute::isa::level level, index_t n, float const* from) {
   std::uint32_t most = 0;
   index_t i = 0;
 #if defined(__x86_64__)
@@ -177,11 +176,12 @@ PLEAT_ONCE [[nodiscard]] inline std::uint32_t largest_magnitude_at(compute::isa:
   }
   return most;
 }
+PLEAT_COMPILED_ONCE(std::uint32_t largest_magnitude_at(compute::isa::level level, index_t n, float const* from));
 
 /// Rounded to the nearest, ties to even; what is NaN, infinite or too large becomes any number. \return as
 /// largest_magnitude_at
-PLEAT_ONCE [[nodiscard]] inline std::uint32_t narrow_to_sixteen(compute::isa::level level, bool half, index_t n,
-                                                                float const* from, std::uint16_t* to) {
+PLEAT_ONCE [[nodiscard]] std::uint32_t narrow_to_sixteen(compute::isa::level level, bool half, index_t n,
+                                                         float const* from, std::uint16_t* to) {
   std::uint32_t most = 0;
   index_t i = 0;
 #if defined(__x86_64__)
@@ -204,8 +204,8 @@ PLEAT_ONCE [[nodiscard]] inline std::uint32_t narrow_to_sixteen(compute::isa::le
 }
 
 /// to[i] = int8_code(from[i], scale), of finite numbers. \return how many are not zero
-PLEAT_ONCE inline index_t int8_codes_at(compute::isa::level level, index_t n, float const* from, float scale,
-                                        std::int8_t* to) {
+PLEAT_ONCE index_t int8_codes_at(compute::isa::level level, index_t n, float const* from, float scale,
+                                 std::int8_t* to) {
   index_t i = 0, alive = 0;
 #if defined(__x86_64__)
   if (scale != 0 && level == compute::isa::level::avx512) i = narrow_row_avx512::codes(n, from, scale, to, alive);
@@ -215,5 +215,7 @@ PLEAT_ONCE inline index_t int8_codes_at(compute::isa::level level, index_t n, fl
   for (; i < n; ++i) alive += (to[i] = int8_code(from[i], scale)) != 0;
   return alive;
 }
+PLEAT_COMPILED_ONCE(index_t int8_codes_at(compute::isa::level level, index_t n, float const* from, float scale,
+                                          std::int8_t* to));
 
 }  // namespace pleat::codec::detail

@@ -24,9 +24,8 @@ PLEAT_LAZY [[nodiscard]] inline file_tensor const* find_part(std::span<file_tens
 }
 
 /// The part called `suffix`, which must be of this type and shape and hold as many bytes as they say. \throws error
-PLEAT_ONCE [[nodiscard]] inline file_tensor const& demand_part(char const* call, std::span<file_tensor const> parts,
-                                                               std::string_view suffix, dtype type,
-                                                               extents const& shape) {
+PLEAT_ONCE [[nodiscard]] file_tensor const& demand_part(char const* call, std::span<file_tensor const> parts,
+                                                        std::string_view suffix, dtype type, extents const& shape) {
   file_tensor const* p = find_part(parts, suffix);
   std::string const wanted = "a tensor '" + std::string(suffix) + "' of shape " + shape.to_string() + " and type " +
                              std::string(name_of(type));
@@ -39,18 +38,22 @@ PLEAT_ONCE [[nodiscard]] inline file_tensor const& demand_part(char const* call,
                 remedy::copy_again};
   return *p;
 }
+PLEAT_COMPILED_ONCE(file_tensor const& demand_part(char const* call, std::span<file_tensor const> parts,
+                                                   std::string_view suffix, dtype type, extents const& shape));
 
 /// As demand_part, for a list whose length the file decides: at most `most` elements.
-PLEAT_ONCE [[nodiscard]] inline file_tensor const& demand_list(char const* call, std::span<file_tensor const> parts,
-                                                               std::string_view suffix, dtype type, index_t most) {
+PLEAT_ONCE [[nodiscard]] file_tensor const& demand_list(char const* call, std::span<file_tensor const> parts,
+                                                        std::string_view suffix, dtype type, index_t most) {
   file_tensor const* p = find_part(parts, suffix);
   index_t const n = p && p->shape.rank() == 1 && p->shape[0] <= most ? p->shape[0] : most;
   return demand_part(call, parts, suffix, type, {n});
 }
+PLEAT_COMPILED_ONCE(file_tensor const& demand_list(char const* call, std::span<file_tensor const> parts,
+                                                   std::string_view suffix, dtype type, index_t most));
 
 /// No part but the expected ones. \throws error that names the first stranger
-PLEAT_ONCE inline void demand_only(char const* call, std::span<file_tensor const> parts,
-                                   std::initializer_list<std::string_view> expected) {
+PLEAT_ONCE void demand_only(char const* call, std::span<file_tensor const> parts,
+                            std::initializer_list<std::string_view> expected) {
   for (auto const& p : parts) {
     bool known = false;
     for (auto e : expected) known = known || e == p.suffix;
@@ -58,5 +61,7 @@ PLEAT_ONCE inline void demand_only(char const* call, std::span<file_tensor const
   }
   if (parts.size() > expected.size()) throw error{call, "a part is there twice", remedy::copy_again};
 }
+PLEAT_COMPILED_ONCE(void demand_only(char const* call, std::span<file_tensor const> parts,
+                                     std::initializer_list<std::string_view> expected));
 
 }  // namespace pleat::codec::detail

@@ -110,9 +110,8 @@ void turn_codes_of(bool wide, sixteen_rows const& rows, float const* book, index
   else turn_units_avx2(unit, k0, k1, to, stride);
 }
 /// Sixteen rows with AVX-512 (`wide`), or eight with AVX2, of codes of `width` bits into one book.
-PLEAT_ONCE inline void turn_code_rows(bool wide, int width, sixteen_rows const& rows, float const* book,
-                                      index_t entries, index_t columns_ahead, index_t k0, index_t k1, float* to,
-                                      index_t stride) {
+PLEAT_ONCE void turn_code_rows(bool wide, int width, sixteen_rows const& rows, float const* book, index_t entries,
+                               index_t columns_ahead, index_t k0, index_t k1, float* to, index_t stride) {
   constexpr void (*of[])(bool, sixteen_rows const&, float const*, index_t, index_t, index_t, index_t, float*,
                          index_t) = {&turn_codes_of<1>, &turn_codes_of<2>, &turn_codes_of<3>, &turn_codes_of<4>,
                                      &turn_codes_of<5>, &turn_codes_of<6>, &turn_codes_of<7>, &turn_codes_of<8>};

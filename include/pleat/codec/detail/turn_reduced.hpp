@@ -65,8 +65,8 @@ template <bool Half> struct turn_reduced {
 };
 
 /// Sixteen rows with AVX-512 (`wide`), or eight with AVX2. `columns_ahead`: see turn_rows.hpp.
-PLEAT_ONCE inline void turn_reduced_rows(bool wide, bool half, sixteen_rows const& rows, index_t columns_ahead,
-                                         index_t k0, index_t k1, float* to, index_t stride) {
+PLEAT_ONCE void turn_reduced_rows(bool wide, bool half, sixteen_rows const& rows, index_t columns_ahead, index_t k0,
+                                  index_t k1, float* to, index_t stride) {
   index_t const ahead = 2 * columns_ahead;
   if (wide && half) turn_units_avx512(turn_reduced<true>{rows, ahead}, k0, k1, to, stride);
   else if (wide) turn_units_avx512(turn_reduced<false>{rows, ahead}, k0, k1, to, stride);

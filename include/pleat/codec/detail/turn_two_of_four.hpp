@@ -83,8 +83,8 @@ struct turn_two_of_four {
 };
 
 /// Sixteen rows with AVX-512 (`wide`), or eight with AVX2.
-PLEAT_ONCE inline void turn_two_of_four_rows(bool wide, sixteen_rows const& values, sixteen_rows const& places,
-                                             index_t columns_ahead, index_t k0, index_t k1, float* to, index_t stride) {
+PLEAT_ONCE void turn_two_of_four_rows(bool wide, sixteen_rows const& values, sixteen_rows const& places,
+                                      index_t columns_ahead, index_t k0, index_t k1, float* to, index_t stride) {
   turn_two_of_four const unit{values, places, 2 * columns_ahead};
   if (wide) turn_units_avx512(unit, k0, k1, to, stride);
   else turn_units_avx2(unit, k0, k1, to, stride);

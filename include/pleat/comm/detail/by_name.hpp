@@ -12,7 +12,7 @@
 
 namespace pleat::comm::detail {
 
-PLEAT_ONCE [[noreturn]] inline void cannot(call const& c, int rank, char const* what) {
+PLEAT_ONCE [[noreturn]] void cannot(call const& c, int rank, char const* what) {
   throw error{describe(c), std::string("this transport has no member ") + what, "Give it one, or use another transport",
               rank};
 }

@@ -125,7 +125,7 @@ template <class T> [[nodiscard]] block_operations operations_of(reduction op) {
 }
 
 /// Booleans travel as bytes of 0 or 1.
-PLEAT_ONCE [[nodiscard]] inline block_operations operations_of(dtype t, reduction op) {
+PLEAT_ONCE [[nodiscard]] block_operations operations_of(dtype t, reduction op) {
   switch (t) {
     case dtype::boolean:
     case dtype::u8:
@@ -155,6 +155,7 @@ PLEAT_ONCE [[nodiscard]] inline block_operations operations_of(dtype t, reductio
   }
   return {};
 }
+PLEAT_COMPILED_ONCE(block_operations operations_of(dtype t, reduction op));
 
 /// Block of the elementwise loops: accumulators of 512 doubles are 4 KiB and stay in the first-level cache.
 inline constexpr index_t combine_block = 512;

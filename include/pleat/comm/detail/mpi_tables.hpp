@@ -37,24 +37,27 @@ class mpi_tables {
   }
 
  private:
-  PLEAT_ONCE inline MPI_Op own(std::uint32_t what, int rank) {
-    auto const c = brief::of(what, 0);
-    static constexpr std::array<MPI_User_function*, 8> functions{
-        mpi_combine<half, reduction::sum>,     mpi_combine<half, reduction::min>,
-        mpi_combine<half, reduction::max>,     mpi_combine<half, reduction::prod>,
-        mpi_combine<bfloat16, reduction::sum>, mpi_combine<bfloat16, reduction::min>,
-        mpi_combine<bfloat16, reduction::max>, mpi_combine<bfloat16, reduction::prod>};
-    auto const i = static_cast<std::size_t>(c.op) + (c.type == dtype::bf16 ? 4u : 0u);
-    if (own_[i] == MPI_OP_NULL)
-      if (int const code = MPI_Op_create(functions[i], 1, &own_[i]); code != MPI_SUCCESS)
-        mpi_fail(code, std::string(name_of(c.kind)), rank);
-    return own_[i];
-  }
+  PLEAT_ONCE MPI_Op own(std::uint32_t what, int rank);
 
   std::array<MPI_Datatype, static_cast<std::size_t>(dtype::u64) + 1> types_;
   // in the order of `reduction`
   std::array<MPI_Op, 6> mpi_{MPI_SUM, MPI_MIN, MPI_MAX, MPI_PROD, MPI_BAND, MPI_BOR};
   std::array<MPI_Op, 8> own_;
 };
+
+template <class> MPI_Op mpi_tables::own(std::uint32_t what, int rank) {
+  auto const c = brief::of(what, 0);
+  static constexpr std::array<MPI_User_function*, 8> functions{
+      mpi_combine<half, reduction::sum>,     mpi_combine<half, reduction::min>,
+      mpi_combine<half, reduction::max>,     mpi_combine<half, reduction::prod>,
+      mpi_combine<bfloat16, reduction::sum>, mpi_combine<bfloat16, reduction::min>,
+      mpi_combine<bfloat16, reduction::max>, mpi_combine<bfloat16, reduction::prod>};
+  auto const i = static_cast<std::size_t>(c.op) + (c.type == dtype::bf16 ? 4u : 0u);
+  if (own_[i] == MPI_OP_NULL)
+    if (int const code = MPI_Op_create(functions[i], 1, &own_[i]); code != MPI_SUCCESS)
+      mpi_fail(code, std::string(name_of(c.kind)), rank);
+  return own_[i];
+}
+PLEAT_COMPILED_ONCE(MPI_Op mpi_tables::own(std::uint32_t what, int rank));
 
 }  // namespace pleat::comm::detail

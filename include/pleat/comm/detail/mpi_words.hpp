@@ -18,12 +18,13 @@
 
 namespace pleat::comm::detail {
 
-PLEAT_ONCE [[nodiscard]] inline bool mpi_is_over() noexcept {
+PLEAT_ONCE [[nodiscard]] bool mpi_is_over() noexcept {
   int over = 0, begun = 0;
   MPI_Initialized(&begun);
   MPI_Finalized(&over);
   return !begun || over;
 }
+PLEAT_COMPILED_ONCE(bool mpi_is_over() noexcept);
 
 /// MPICH before 4.2.1 reads from the address that is MPI_IN_PLACE where the root of a blocking MPI_Reduce is not rank 0
 /// and works in place.
@@ -39,7 +40,7 @@ inline constexpr bool mpi_requests_fail_on_world = true;
 inline constexpr bool mpi_requests_fail_on_world = false;
 #endif
 
-PLEAT_ONCE [[noreturn, gnu::cold]] inline void mpi_fail(int code, std::string call, int rank) {
+PLEAT_ONCE [[noreturn, gnu::cold]] void mpi_fail(int code, std::string call, int rank) {
   char text[MPI_MAX_ERROR_STRING] = {};
   int length = 0;
   MPI_Error_string(code, text, &length);

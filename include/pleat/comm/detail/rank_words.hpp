@@ -15,14 +15,14 @@
 namespace pleat::comm::detail {
 
 /// "rank 2", "ranks 1, 3"
-PLEAT_ONCE [[nodiscard]] inline std::string name_ranks(std::vector<int> const& ranks) {
+PLEAT_ONCE [[nodiscard]] std::string name_ranks(std::vector<int> const& ranks) {
   std::string s = ranks.size() == 1 ? "rank " : "ranks ";
   for (std::size_t i = 0; i < ranks.size(); ++i) s += (i ? ", " : "") + std::to_string(ranks[i]);
   return s;
 }
 
 /// "0.25 s"
-PLEAT_ONCE [[nodiscard]] inline std::string name_seconds(double s) {
+PLEAT_ONCE [[nodiscard]] std::string name_seconds(double s) {
   std::string t = std::to_string(s);
   t.erase(t.find_last_not_of('0') + 1);
   if (t.ends_with('.')) t.pop_back();
@@ -30,7 +30,7 @@ PLEAT_ONCE [[nodiscard]] inline std::string name_seconds(double s) {
 }
 
 /// Names what rank r asks for that differs from rank 0; empty if the two agree.
-PLEAT_ONCE [[nodiscard]] inline std::string disagreement(call const& a, call const& b, int rank) {
+PLEAT_ONCE [[nodiscard]] std::string disagreement(call const& a, call const& b, int rank) {
   bool same = a.kind == b.kind && a.count() == b.count() && (a.kind == call_kind::barrier || a.type() == b.type()) &&
               (!a.reduces() || a.op == b.op) && (!a.rooted() || a.root == b.root);
   if (same && (a.kind == call_kind::all_gather_v || a.kind == call_kind::reduce_scatter_v))

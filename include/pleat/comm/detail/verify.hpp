@@ -17,7 +17,7 @@ class verifier {
  public:
   verifier(call const& c, int rank, int size) : c_(c), rank_(rank), size_(size) {}
 
-  PLEAT_ONCE inline void run() const {
+  PLEAT_ONCE void run() const {
     switch (c_.kind) {
       case call_kind::barrier:
       case call_kind::split:
@@ -75,7 +75,7 @@ class verifier {
   PLEAT_LAZY [[noreturn, gnu::cold, gnu::noinline]] void fail(std::string const& problem, char const* remedy) const {
     throw error{describe(c_), problem, remedy, rank_};
   }
-  PLEAT_ONCE inline void buffers(bool in, bool out) const {
+  PLEAT_ONCE void buffers(bool in, bool out) const {
     if (in) one("in", c_.in.data, c_.in.count);
     if (out) one("out", c_.out.data, c_.out.count);
     if (in && out && c_.in.type != c_.out.type)
@@ -83,23 +83,23 @@ class verifier {
                std::string(pleat::name_of(c_.out.type)),
            "Both must hold the same element type");
   }
-  PLEAT_ONCE inline void one(char const* name, void const* data, index_t count) const {
+  PLEAT_ONCE void one(char const* name, void const* data, index_t count) const {
     if (count < 0) fail(std::string(name) + ".count is " + std::to_string(count), "A count is never negative");
     if (count > 0 && !data)
       fail(std::string(name) + ".data is null, but " + std::to_string(count) + " elements are asked for",
            "Allocate the buffer first");
   }
-  PLEAT_ONCE inline void equal(char const* a, index_t x, char const* b, index_t y) const {
+  PLEAT_ONCE void equal(char const* a, index_t x, char const* b, index_t y) const {
     if (x != y)
       fail(std::string(a) + " is " + std::to_string(x) + ", and " + b + " is " + std::to_string(y),
            "The two must be equal");
   }
-  PLEAT_ONCE inline void root() const {
+  PLEAT_ONCE void root() const {
     if (c_.root < 0 || c_.root >= size_)
       fail("root " + std::to_string(c_.root) + " is not in [0, " + std::to_string(size_) + ")",
            "Choose a rank of this communicator");
   }
-  PLEAT_ONCE inline void peer() const {
+  PLEAT_ONCE void peer() const {
     if (c_.root < 0 || c_.root >= size_)
       fail("peer " + std::to_string(c_.root) + " is not in [0, " + std::to_string(size_) + ")",
            "Choose a rank of this communicator");
@@ -107,18 +107,18 @@ class verifier {
       fail("tag " + std::to_string(c_.tag) + " is not in [0, " + std::to_string(user_tags) + ")",
            "Choose a tag below comm::user_tags: those above are the library's");
   }
-  PLEAT_ONCE inline void operation() const {
+  PLEAT_ONCE void operation() const {
     if (!reducible(c_.in.type, c_.op))
       fail(
           "reduction " + std::string(name_of(c_.op)) + " is not defined for " + std::string(pleat::name_of(c_.in.type)),
           "Choose another reduction, or numbers of another type");
   }
-  PLEAT_ONCE inline void apart() const {
+  PLEAT_ONCE void apart() const {
     auto const *a = static_cast<std::byte const*>(c_.in.data), *b = static_cast<std::byte const*>(c_.out.data);
     if (c_.in.count > 0 && c_.out.count > 0 && a < b + c_.out.bytes() && b < a + c_.in.bytes())
       fail("in and out overlap", "An exchange needs two buffers");
   }
-  PLEAT_ONCE inline void deal(char const* name, parts const& p, bool may_offset, index_t room) const {
+  PLEAT_ONCE void deal(char const* name, parts const& p, bool may_offset, index_t room) const {
     auto const n = static_cast<std::size_t>(size_);
     if (p.counts.size() != n)
       fail(std::string(name) + ".counts has " + std::to_string(p.counts.size()) + " entries for " +

@@ -39,7 +39,7 @@ struct cluster_map {
 
 /// Of a weight whose gradients are on several ranks: the members that are among elements [run.begin, run.end), which
 /// count from there.
-PLEAT_ONCE inline void keep_run(cluster_map& m, index_range run) {
+PLEAT_ONCE void keep_run(cluster_map& m, index_range run) {
   std::size_t kept = 0;
   for (std::size_t i = 0; i < m.member.size(); ++i) {
     if (m.member[i] < run.begin || m.member[i] >= run.end) continue;
@@ -57,8 +57,8 @@ PLEAT_ONCE inline void keep_run(cluster_map& m, index_range run) {
 /// weight of few zeros (less than an eighth) has no index, and one entry that is 0 if it has any. Of a part of a
 /// weight: the centroids are those of the whole, bit for bit; then it talks to the ranks that have the other parts, and
 /// errors are to be looked for before: settings out of range (demand_settings), NaN and infinity.
-PLEAT_ONCE [[nodiscard]] inline cluster_map make_clusters(extents const& shape, std::vector<float>& values,
-                                                          codec::codebook_options o, codec::codebook_part const& part) {
+PLEAT_ONCE [[nodiscard]] cluster_map make_clusters(extents const& shape, std::vector<float>& values,
+                                                   codec::codebook_options o, codec::codebook_part const& part) {
   using namespace codec::detail;
   std::int64_t counts[] = {shape.size(), std::count(values.begin(), values.end(), 0.0f)};
   if (part.sum) part.sum(counts);
@@ -95,7 +95,7 @@ PLEAT_ONCE [[nodiscard]] inline cluster_map make_clusters(extents const& shape, 
   return m;
 }
 /// \throws error for options out of range
-PLEAT_ONCE inline void demand_settings(codec::codebook_options const& o) {
+PLEAT_ONCE void demand_settings(codec::codebook_options const& o) {
   codec::detail::check_codebook_options("compress::share_weights", o, 0, true);
   if (o.index_bits == 0)
     throw error{"compress::share_weights", "a relative index of 0 bits, expected 2 to 8",
@@ -111,8 +111,8 @@ PLEAT_ONCE inline void demand_settings(codec::codebook_options const& o) {
 
 /// The centroids as training left them in `values`. The members of a cluster may be on other ranks: `sum` adds up over
 /// those that have the other parts.
-PLEAT_ONCE inline void take_centroids(cluster_map& m, std::vector<float> const& values,
-                                      std::function<void(std::span<std::int64_t>)> const& sum) {
+PLEAT_ONCE void take_centroids(cluster_map& m, std::vector<float> const& values,
+                               std::function<void(std::span<std::int64_t>)> const& sum) {
   if (!sum) {
     for (std::size_t i = m.member.size(); i-- > 0;)
       m.books[m.cluster[i]] = values[static_cast<std::size_t>(m.member[i])];
@@ -130,7 +130,7 @@ PLEAT_ONCE inline void take_centroids(cluster_map& m, std::vector<float> const& 
     if (seen[2 * c] > 0) m.books[c] = std::bit_cast<float>(static_cast<std::uint32_t>(seen[2 * c + 1] / seen[2 * c]));
 }
 /// What encodes `values` exactly: the centroids, ascending in each group.
-PLEAT_ONCE [[nodiscard]] inline codec::codebook_options options_of(cluster_map const& m, bool entropy) {
+PLEAT_ONCE [[nodiscard]] codec::codebook_options options_of(cluster_map const& m, bool entropy) {
   auto o = m.options;
   o.entropy = entropy;
   o.centroids.assign(m.books.begin() + static_cast<std::ptrdiff_t>(m.first_book),
@@ -151,7 +151,7 @@ inline void sum_gradients(cluster_map& m, float const* gradient) {
   }
 }
 /// With those of the members elsewhere. \param sum adds up over the ranks that have them
-PLEAT_ONCE inline void add_up(cluster_map& m, std::function<void(std::span<std::int64_t>)> const& sum) {
+PLEAT_ONCE void add_up(cluster_map& m, std::function<void(std::span<std::int64_t>)> const& sum) {
   std::vector<std::int64_t> all;
   for (auto const& s : m.sum) all.insert(all.end(), s.limb.begin(), s.limb.end());
   all.push_back(m.nonfinite);
@@ -162,7 +162,7 @@ PLEAT_ONCE inline void add_up(cluster_map& m, std::function<void(std::span<std::
   m.nonfinite = all.back();
 }
 /// Every member gets the sum of its cluster (NaN, if a gradient was not finite), every other element 0.
-PLEAT_ONCE inline void give_gradients(cluster_map const& m, float* gradient) {
+PLEAT_ONCE void give_gradients(cluster_map const& m, float* gradient) {
   std::vector<float> sums;
   for (auto const& s : m.sum)
     sums.push_back(m.nonfinite > 0 ? std::numeric_limits<float>::quiet_NaN() : static_cast<float>(s.value()));
@@ -175,7 +175,7 @@ PLEAT_ONCE inline void give_gradients(cluster_map const& m, float* gradient) {
 
 /// \throws error for a width that is none. \param indexed whether the weight has an index: without one only 0 is
 /// refused, which is no width at all
-PLEAT_ONCE inline void demand_index_bits(int bits, bool indexed) {
+PLEAT_ONCE void demand_index_bits(int bits, bool indexed) {
   if (bits == 0 || (indexed && (bits < 2 || bits > 8)))
     throw error{"compress::entropy_code", "a relative index of " + std::to_string(bits) + " bits, expected 2 to 8",
                 "Say .index_bits = 5 (2 to 8), or leave it out: then the best is found"};
@@ -184,10 +184,10 @@ PLEAT_ONCE inline void demand_index_bits(int bits, bool indexed) {
 /// The parts of a coded weight, entropy-coded anew with a relative index of so many bits; empty: the width that takes
 /// the fewest bytes.
 /// \param values what the parts decode to
-PLEAT_ONCE [[nodiscard]] inline std::vector<codec::file_tensor> recoded(extents const& shape,
-                                                                        std::span<codec::file_tensor const> parts,
-                                                                        std::vector<float> const& values,
-                                                                        std::optional<int> index_bits) {
+PLEAT_ONCE [[nodiscard]] std::vector<codec::file_tensor> recoded(extents const& shape,
+                                                                 std::span<codec::file_tensor const> parts,
+                                                                 std::vector<float> const& values,
+                                                                 std::optional<int> index_bits) {
   using namespace codec::detail;
   auto const l = read_layout("compress::entropy_code", shape, parts);
   if (l.phase != 0)

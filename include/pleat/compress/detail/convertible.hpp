@@ -37,14 +37,14 @@ template <class T, class Space, class... Fs>
   return (w.template can_take<Fs>() && ...);
 }
 
-PLEAT_ONCE [[nodiscard]] inline bool all_finite(std::span<double const> values) {
+PLEAT_ONCE [[nodiscard]] bool all_finite(std::span<double const> values) {
   return std::all_of(values.begin(), values.end(), [](double v) { return std::isfinite(v); });
 }
 
 /// Refuses a weight that trains as codes (quantize_aware) where other numbers would take their place. \param call, name
 /// both empty: who calls adds them \param which of the codes; may be empty
-PLEAT_ONCE [[noreturn, gnu::cold]] inline void refuse_trained_codes(std::string const& call, std::string const& name,
-                                                                    std::string const& which, std::string const& form) {
+PLEAT_ONCE [[noreturn, gnu::cold]] void refuse_trained_codes(std::string const& call, std::string const& name,
+                                                             std::string const& which, std::string const& form) {
   throw error{call,
               (name.empty() ? "" : "'" + name + "': ") + "it was trained with codes" +
                   (which.empty() ? "" : " " + which) + " (quantize_aware), and '" + form +
@@ -52,13 +52,15 @@ PLEAT_ONCE [[noreturn, gnu::cold]] inline void refuse_trained_codes(std::string 
               "Store them as they are: quantize<the form that quantize_aware trained for>, or leave the weight out "
               "(.ignore)"};
 }
+PLEAT_COMPILED_ONCE(void refuse_trained_codes(std::string const& call, std::string const& name,
+                                              std::string const& which, std::string const& form));
 /// The same, if it is one; where all stages ask, all are told.
 template <class W> void demand_no_trained_codes(W const& w, char const* call, char const* form) {
   if (w.form_name() == "fake_quantized") refuse_trained_codes(call, w.name, "", form);
 }
 
 /// Row-major place in the whole weight of element i of a part of it.
-PLEAT_ONCE [[nodiscard]] inline index_t place_in_whole(extents const& whole, index_box const& part, index_t i) {
+PLEAT_ONCE [[nodiscard]] index_t place_in_whole(extents const& whole, index_box const& part, index_t i) {
   extents const shape = part.shape();
   index_t at = 0, stride = 1;
   for (int d = whole.rank(); d-- > 0;) {
@@ -68,6 +70,7 @@ PLEAT_ONCE [[nodiscard]] inline index_t place_in_whole(extents const& whole, ind
   }
   return at;
 }
+PLEAT_COMPILED_ONCE(index_t place_in_whole(extents const& whole, index_box const& part, index_t i));
 /// Refuses NaN and infinity in a part of a weight, or in a run of its elements that begins at `first`. \throws error
 /// with the row and the column in the whole; who calls adds the name
 template <class T>
@@ -91,15 +94,16 @@ template <class Net> [[nodiscard]] std::vector<std::string> shared_names(Net& ne
   });
   return names;
 }
-PLEAT_ONCE [[nodiscard]] inline bool is_one_of(std::vector<std::string> const& names, std::string const& name) {
+PLEAT_ONCE [[nodiscard]] bool is_one_of(std::vector<std::string> const& names, std::string const& name) {
   return std::find(names.begin(), names.end(), name) != names.end();
 }
+PLEAT_COMPILED_ONCE(bool is_one_of(std::vector<std::string> const& names, std::string const& name));
 /// Why a weight that would lose its place in the arena is left alone; empty if it is not.
-PLEAT_ONCE [[nodiscard]] inline std::string why_not_encoded(nn::parameter const& w,
-                                                            std::vector<std::string> const& shared) {
+PLEAT_ONCE [[nodiscard]] std::string why_not_encoded(nn::parameter const& w, std::vector<std::string> const& shared) {
   if (is_one_of(shared, w.name)) return "its memory is shared with another weight";
   return w.in_arena ? "" : "it is encoded already";
 }
+PLEAT_COMPILED_ONCE(std::string why_not_encoded(nn::parameter const& w, std::vector<std::string> const& shared));
 
 /// f(weight&) for every trainable weight that can take the forms of List and whose name fits no pattern of `ignore`,
 /// those of other stages too. f returns why it leaves the weight alone, and nothing if it does not. With `aloud`, that

@@ -44,7 +44,7 @@ struct cut_rows {
 };
 
 /// The largest magnitudes.
-PLEAT_ONCE [[nodiscard]] inline std::vector<float> largest_of(cut_rows const& w, over_parts const& ranks) {
+PLEAT_ONCE [[nodiscard]] std::vector<float> largest_of(cut_rows const& w, over_parts const& ranks) {
   std::vector<float> largest;
   for (index_t r = 0; r < w.rows; ++r) {
     auto const row = w.row(r);
@@ -55,8 +55,8 @@ PLEAT_ONCE [[nodiscard]] inline std::vector<float> largest_of(cut_rows const& w,
 }
 
 /// Numbers of a rank in the order of magnitudes, found digit by digit: four sums of 256 counts a row.
-PLEAT_ONCE [[nodiscard]] inline std::vector<float> percentile_of(percentile const& p, cut_rows const& w,
-                                                                 over_parts const& ranks) {
+PLEAT_ONCE [[nodiscard]] std::vector<float> percentile_of(percentile const& p, cut_rows const& w,
+                                                          over_parts const& ranks) {
   constexpr int digit = 8;
   std::vector<float> found;
   w.in_blocks(64, [&](index_t first, index_t last) {
@@ -83,8 +83,8 @@ PLEAT_ONCE [[nodiscard]] inline std::vector<float> percentile_of(percentile cons
 }
 
 /// One sum of errors a row for each range that is tried.
-PLEAT_ONCE [[nodiscard]] inline std::vector<float> mean_square_of(mean_square const& m, cut_rows const& w,
-                                                                  over_parts const& ranks, int levels) {
+PLEAT_ONCE [[nodiscard]] std::vector<float> mean_square_of(mean_square const& m, cut_rows const& w,
+                                                           over_parts const& ranks, int levels) {
   auto const largest = largest_of(w, ranks);
   std::vector<range_search> search;
   for (float const a : largest) search.emplace_back(m, a);
@@ -107,8 +107,8 @@ PLEAT_ONCE [[nodiscard]] inline std::vector<float> mean_square_of(mean_square co
 }
 
 /// One histogram a row.
-PLEAT_ONCE [[nodiscard]] inline std::vector<float> divergence_of(kl_divergence const& kl, cut_rows const& w,
-                                                                 over_parts const& ranks, int levels) {
+PLEAT_ONCE [[nodiscard]] std::vector<float> divergence_of(kl_divergence const& kl, cut_rows const& w,
+                                                          over_parts const& ranks, int levels) {
   constexpr int bins = codec::magnitude_histogram::bins;
   std::vector<float> found;
   w.in_blocks(8, [&](index_t first, index_t last) {
@@ -139,9 +139,9 @@ PLEAT_ONCE [[nodiscard]] inline std::vector<float> divergence_of(kl_divergence c
 /// The ranges that an observer sees in rows which are cut over ranks, on each of them: bit for bit what range_of sees in
 /// the whole rows. Numbers that are not finite count as zeros. Collective.
 /// \param part [rows, ·], of which other ranks have other columns \param whole numbers of a row, of all ranks together
-PLEAT_ONCE [[nodiscard]] inline std::vector<float> ranges_of_parts(observer const& o, std::span<float const> part,
-                                                                   index_t rows, index_t whole, over_parts const& ranks,
-                                                                   int levels = 127) {
+PLEAT_ONCE [[nodiscard]] std::vector<float> ranges_of_parts(observer const& o, std::span<float const> part,
+                                                            index_t rows, index_t whole, over_parts const& ranks,
+                                                            int levels = 127) {
   check(o);
   cut_rows w{{}, rows, rows > 0 ? static_cast<index_t>(part.size()) / rows : 0, whole};
   for (float const x : part) w.magnitude.push_back(std::isfinite(x) ? std::fabs(x) : 0.0f);
@@ -151,5 +151,7 @@ PLEAT_ONCE [[nodiscard]] inline std::vector<float> ranges_of_parts(observer cons
   if (auto const* kl = std::get_if<kl_divergence>(&o)) return divergence_of(*kl, w, ranks, levels);
   return largest_of(w, ranks);
 }
+PLEAT_COMPILED_ONCE(std::vector<float> ranges_of_parts(observer const& o, std::span<float const> part, index_t rows,
+                                                       index_t whole, over_parts const& ranks, int levels));
 
 }  // namespace pleat::compress::detail

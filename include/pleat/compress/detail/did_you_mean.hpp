@@ -17,7 +17,7 @@
 namespace pleat::compress::detail {
 
 /// How many letters must change, come or go.
-PLEAT_ONCE [[nodiscard]] inline std::size_t letters_apart(std::string_view a, std::string_view b) {
+PLEAT_ONCE [[nodiscard]] std::size_t letters_apart(std::string_view a, std::string_view b) {
   std::vector<std::size_t> row(b.size() + 1);
   std::iota(row.begin(), row.end(), std::size_t{0});
   for (std::size_t i = 0; i < a.size(); ++i) {
@@ -27,13 +27,14 @@ PLEAT_ONCE [[nodiscard]] inline std::size_t letters_apart(std::string_view a, st
   }
   return row.back();
 }
+PLEAT_COMPILED_ONCE(std::size_t letters_apart(std::string_view a, std::string_view b));
 /// "Did you mean 'x'?", the nearest of what is known.
-PLEAT_ONCE [[nodiscard]] inline std::string did_you_mean(std::string_view found,
-                                                         std::vector<std::string> const& known) {
+PLEAT_ONCE [[nodiscard]] std::string did_you_mean(std::string_view found, std::vector<std::string> const& known) {
   auto const best = std::min_element(known.begin(), known.end(), [&](auto const& a, auto const& b) {
     return letters_apart(found, a) < letters_apart(found, b);
   });
   return best == known.end() ? std::string() : "Did you mean '" + *best + "'?";
 }
+PLEAT_COMPILED_ONCE(std::string did_you_mean(std::string_view found, std::vector<std::string> const& known));
 
 }  // namespace pleat::compress::detail

@@ -52,8 +52,8 @@ void for_each_prunable(parallel::any_model<T, Space>& m, char const* call, std::
 }
 
 /// Bits [first, first + n) of a mask, or of one that is all ones if there is none.
-PLEAT_ONCE [[nodiscard]] inline std::vector<std::uint8_t> bits_of_run(std::vector<std::uint8_t> const& all,
-                                                                      index_t first, index_t n) {
+PLEAT_ONCE [[nodiscard]] std::vector<std::uint8_t> bits_of_run(std::vector<std::uint8_t> const& all, index_t first,
+                                                               index_t n) {
   std::vector<std::uint8_t> bits(static_cast<std::size_t>(codec::detail::bit_bytes(n)), 0);
   for (index_t i = 0; i < n; ++i)
     if (all.empty() || codec::detail::bit_at(all.data(), first + i))
@@ -61,6 +61,8 @@ PLEAT_ONCE [[nodiscard]] inline std::vector<std::uint8_t> bits_of_run(std::vecto
           static_cast<std::uint8_t>(bits[static_cast<std::size_t>(i / 8)] | (1u << (i % 8)));
   return bits;
 }
+PLEAT_COMPILED_ONCE(std::vector<std::uint8_t> bits_of_run(std::vector<std::uint8_t> const& all, index_t first,
+                                                          index_t n));
 /// The mask of the whole part, of which every rank of a shard group has a run of bits. Collective over the group.
 template <class T>
 [[nodiscard]] std::vector<std::uint8_t> join_bits(comm::communicator& ranks, candidate<T> const& c, index_t n) {

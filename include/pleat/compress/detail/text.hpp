@@ -21,7 +21,7 @@ namespace pleat::compress {
 namespace detail {
 
 /// Digits that read back as the same double; JSON has no NaN, so that becomes null.
-PLEAT_ONCE [[nodiscard]] inline std::string json_number(double x) {
+PLEAT_ONCE [[nodiscard]] std::string json_number(double x) {
   if (!std::isfinite(x)) return "null";
   char text[32];
   auto const end = std::to_chars(text, text + sizeof text, x);
@@ -29,7 +29,7 @@ PLEAT_ONCE [[nodiscard]] inline std::string json_number(double x) {
 }
 
 /// A JSON string: quotes, backslashes and control characters escaped; other bytes as they are (UTF-8).
-PLEAT_ONCE [[nodiscard]] inline std::string json_string(std::string_view s) {
+PLEAT_ONCE [[nodiscard]] std::string json_string(std::string_view s) {
   std::string out = "\"";
   for (char const ch : s) {
     auto const u = static_cast<unsigned char>(ch);
@@ -47,7 +47,7 @@ PLEAT_ONCE [[nodiscard]] inline std::string json_string(std::string_view s) {
 }
 
 /// "1.07 MB", "27.0 kB", "312 B": decimal units, three digits.
-PLEAT_ONCE [[nodiscard]] inline std::string human_bytes(double bytes) {
+PLEAT_ONCE [[nodiscard]] std::string human_bytes(double bytes) {
   char const* const units[] = {"B", "kB", "MB", "GB", "TB"};
   int u = 0;
   while (bytes >= 999.5 && u < 4) bytes /= 1000, ++u;
@@ -60,15 +60,16 @@ PLEAT_ONCE [[nodiscard]] inline std::string human_bytes(double bytes) {
   return text;
 }
 
-PLEAT_ONCE [[nodiscard]] inline std::string format(char const* pattern, double x) {
+PLEAT_ONCE [[nodiscard]] std::string format(char const* pattern, double x) {
   if (!std::isfinite(x)) return "-";
   char text[48];
   std::snprintf(text, sizeof text, pattern, x);
   return text;
 }
+PLEAT_COMPILED_ONCE(std::string format(char const* pattern, double x));
 
 /// "266610", "431 k", "2.29 M": counts in three digits from 10⁶ on.
-PLEAT_ONCE [[nodiscard]] inline std::string human_count(double n) {
+PLEAT_ONCE [[nodiscard]] std::string human_count(double n) {
   if (!std::isfinite(n)) return "-";
   if (n < 999999.5) return format("%.0f", n);
   char const* const units[] = {"", " k", " M", " G", " T", " P"};
@@ -78,15 +79,15 @@ PLEAT_ONCE [[nodiscard]] inline std::string human_count(double n) {
 }
 
 /// Columns that a terminal uses for UTF-8 text: bytes that do not continue a character.
-PLEAT_ONCE [[nodiscard]] inline std::size_t width_of(std::string_view s) {
+PLEAT_ONCE [[nodiscard]] std::size_t width_of(std::string_view s) {
   return static_cast<std::size_t>(
       std::count_if(s.begin(), s.end(), [](char ch) { return (static_cast<unsigned char>(ch) & 0xC0u) != 0x80u; }));
 }
 
 /// Rows of cells as an aligned table: the first `left` columns to the left, the others to the right; a line under the
 /// head, if `ruled`.
-PLEAT_ONCE inline void print_table(std::ostream& out, std::vector<std::vector<std::string>> const& rows,
-                                   std::size_t left, bool ruled) {
+PLEAT_ONCE void print_table(std::ostream& out, std::vector<std::vector<std::string>> const& rows, std::size_t left,
+                            bool ruled) {
   std::vector<std::size_t> width;
   for (auto const& r : rows) {
     width.resize(std::max(width.size(), r.size()), 0);

@@ -55,7 +55,7 @@ class byte_reader {
     return s;
   }
   /// Refuses a count of things that take at least `bytes` each and cannot be there. \throws error
-  PLEAT_ONCE inline void demand_room(std::uint64_t count, std::uint64_t bytes, char const* what) const {
+  PLEAT_ONCE void demand_room(std::uint64_t count, std::uint64_t bytes, char const* what) const {
     if (count > left() / bytes)
       throw error{call_,
                   "at byte " + std::to_string(at_) + ": " + std::to_string(count) + " " + what +
@@ -64,7 +64,7 @@ class byte_reader {
   }
 
  private:
-  PLEAT_ONCE inline void need(std::uint64_t n, char const* what) const {
+  PLEAT_ONCE void need(std::uint64_t n, char const* what) const {
     if (n > left())
       throw error{call_,
                   "at byte " + std::to_string(at_) + ": expected " + std::to_string(n) + " bytes for " + what +

@@ -38,7 +38,7 @@ PLEAT_LAZY [[nodiscard]] constexpr std::size_t first_not_utf8(std::string_view s
 }
 
 /// Appends a code point as UTF-8.
-PLEAT_ONCE inline void append_utf8(std::string& out, std::uint32_t c) {
+PLEAT_ONCE void append_utf8(std::string& out, std::uint32_t c) {
   auto const put = [&](std::uint32_t b) { out.push_back(static_cast<char>(static_cast<unsigned char>(b))); };
   if (c < 0x80) {
     put(c);
@@ -53,7 +53,7 @@ PLEAT_ONCE inline void append_utf8(std::string& out, std::uint32_t c) {
 
 /// Appends a string in quotes, escaped as little as RFC 8259 allows (the same bytes as serde_json, which writes most
 /// safetensors files).
-PLEAT_ONCE inline void append_json_string(std::string& out, std::string_view s) {
+PLEAT_ONCE void append_json_string(std::string& out, std::string_view s) {
   constexpr char hex[] = "0123456789abcdef";
   out += '"';
   for (char const c : s) {
@@ -91,6 +91,7 @@ PLEAT_ONCE inline void append_json_string(std::string& out, std::string_view s) 
   }
   out += '"';
 }
+PLEAT_COMPILED_ONCE(void append_json_string(std::string& out, std::string_view s));
 
 /// Walks over a text; every failure throws with the offset in the file. The text must be UTF-8 already
 /// (first_not_utf8).
@@ -125,7 +126,7 @@ class json_scanner {
     expect(close, where);
   }
 
-  PLEAT_ONCE [[nodiscard]] inline std::string string(char const* what) {
+  PLEAT_ONCE [[nodiscard]] std::string string(char const* what) {
     skip_space();
     if (at_end() || text_[at_] != '"') fail(std::string("expected ") + what + " in quotes");
     ++at_;
@@ -148,7 +149,7 @@ class json_scanner {
   }
 
   /// A whole number from 0 to 2^63 − 1 as JSON writes it: no sign, no leading zero, no fraction, no exponent.
-  PLEAT_ONCE [[nodiscard]] inline std::int64_t natural(char const* what) {
+  PLEAT_ONCE [[nodiscard]] std::int64_t natural(char const* what) {
     skip_space();
     std::size_t const begin = at_;
     std::int64_t n = 0;
@@ -169,7 +170,7 @@ class json_scanner {
     return n;
   }
 
-  PLEAT_ONCE [[noreturn]] inline void fail(std::string const& problem) const {
+  PLEAT_ONCE [[noreturn]] void fail(std::string const& problem) const {
     std::string found = "the end of the text";
     if (!at_end()) {
       auto const c = static_cast<unsigned char>(text_[at_]);
@@ -179,7 +180,7 @@ class json_scanner {
   }
 
  private:
-  PLEAT_ONCE inline void escape(std::string& out) {
+  PLEAT_ONCE void escape(std::string& out) {
     constexpr std::string_view from = "\"\\/bfnrt", to = "\"\\/\b\f\n\r\t";
     if (at_ + 1 >= text_.size()) fail("an unfinished escape");
     if (auto const k = from.find(text_[at_ + 1]); k != std::string_view::npos) {
@@ -202,7 +203,7 @@ class json_scanner {
     append_utf8(out, c);
     at_ += length;
   }
-  PLEAT_ONCE [[nodiscard]] inline std::uint32_t hex4(std::size_t begin) const {
+  PLEAT_ONCE [[nodiscard]] std::uint32_t hex4(std::size_t begin) const {
     if (begin + 4 > text_.size()) fail("an unfinished escape");
     std::uint32_t v = 0;
     for (std::size_t i = begin; i < begin + 4; ++i) {

@@ -28,20 +28,22 @@
 namespace pleat::io::detail {
 
 /// "io::read_idx('a/b')"
-PLEAT_ONCE [[nodiscard]] inline std::string call_on(char const* function, std::string const& path) {
+PLEAT_ONCE [[nodiscard]] std::string call_on(char const* function, std::string const& path) {
   return std::string("io::") + function + "('" + path + "')";
 }
+PLEAT_COMPILED_ONCE(std::string call_on(char const* function, std::string const& path));
 
 /// The operating system's words for an error number, without strerror's shared buffer.
 [[nodiscard]] inline std::string system_words(int number) { return std::generic_category().message(number); }
 
 /// folder/name
-PLEAT_ONCE [[nodiscard]] inline std::string join(std::string const& folder, std::string const& name) {
+PLEAT_ONCE [[nodiscard]] std::string join(std::string const& folder, std::string const& name) {
   return folder.empty() || folder.back() == '/' ? folder + name : folder + "/" + name;
 }
+PLEAT_COMPILED_ONCE(std::string join(std::string const& folder, std::string const& name));
 
 /// The folder that holds `path`; "." for a bare name.
-PLEAT_ONCE [[nodiscard]] inline std::string parent_of(std::string const& path) {
+PLEAT_ONCE [[nodiscard]] std::string parent_of(std::string const& path) {
   auto const slash = path.find_last_of('/');
   return slash == std::string::npos ? "." : slash == 0 ? "/" : path.substr(0, slash);
 }
@@ -101,8 +103,8 @@ PLEAT_LAZY [[nodiscard]] inline std::string behind_links(std::string path) {
 }
 
 /// Opens an existing regular file for reading and says how long it is. \throws error with the path and the reason.
-PLEAT_ONCE [[nodiscard]] inline std::pair<descriptor, std::uint64_t> open_to_read(std::string const& path,
-                                                                                  std::string const& call) {
+PLEAT_ONCE [[nodiscard]] std::pair<descriptor, std::uint64_t> open_to_read(std::string const& path,
+                                                                           std::string const& call) {
   // O_NONBLOCK: a pipe must be refused, not waited for.
   descriptor file = open_file(path, O_RDONLY | O_NONBLOCK);
   if (!file.is_open())
@@ -147,8 +149,8 @@ PLEAT_LAZY [[nodiscard]] inline int write_all_at(int fd, std::span<std::byte con
 }
 
 /// How a write that failed is said.
-PLEAT_ONCE [[nodiscard]] inline error write_failure(std::string const& call, std::string const& path, std::uint64_t at,
-                                                    int number) {
+PLEAT_ONCE [[nodiscard]] error write_failure(std::string const& call, std::string const& path, std::uint64_t at,
+                                             int number) {
   return {call, "writing '" + path + "' failed after " + std::to_string(at) + " bytes: " + system_words(number),
           "The checkpoints that were there are untouched; free some space, or choose another folder"};
 }
@@ -176,7 +178,7 @@ PLEAT_LAZY [[nodiscard]] inline int sync_folder(std::string const& folder) noexc
 }
 
 /// Makes a folder and all above it. \throws error with the path that could not be made.
-PLEAT_ONCE inline void make_folders(std::string const& folder, std::string const& call) {
+PLEAT_ONCE void make_folders(std::string const& folder, std::string const& call) {
   if (folder.empty() || is_folder(folder)) return;
   auto const parent = parent_of(folder);
   if (parent != folder && parent != ".") make_folders(parent, call);
@@ -186,7 +188,7 @@ PLEAT_ONCE inline void make_folders(std::string const& folder, std::string const
 }
 
 /// The names in a folder, sorted; empty if it cannot be read.
-PLEAT_ONCE [[nodiscard]] inline std::vector<std::string> names_in(std::string const& folder) {
+PLEAT_ONCE [[nodiscard]] std::vector<std::string> names_in(std::string const& folder) {
   std::vector<std::string> names;
   if (DIR* d = ::opendir(folder.c_str())) {
     try {
@@ -203,6 +205,7 @@ PLEAT_ONCE [[nodiscard]] inline std::vector<std::string> names_in(std::string co
   std::sort(names.begin(), names.end());
   return names;
 }
+PLEAT_COMPILED_ONCE(std::vector<std::string> names_in(std::string const& folder));
 
 /// Removes a folder of plain files (not a tree); what cannot be removed stays.
 PLEAT_LAZY inline void remove_flat_folder(std::string const& folder) {

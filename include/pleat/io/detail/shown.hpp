@@ -14,7 +14,7 @@ namespace pleat::io::detail {
 
 /// 'text', in quotes: control characters (a file's names must not write to a terminal) and what is no UTF-8 as \xNN,
 /// cut after 200 bytes.
-PLEAT_ONCE [[nodiscard]] inline std::string shown(std::string_view text) {
+PLEAT_ONCE [[nodiscard]] std::string shown(std::string_view text) {
   constexpr std::size_t most = 200;
   constexpr char hex[] = "0123456789abcdef";
   bool const words = first_not_utf8(text) == std::string_view::npos;
@@ -36,5 +36,6 @@ PLEAT_ONCE [[nodiscard]] inline std::string shown(std::string_view text) {
   }
   return out + "'";
 }
+PLEAT_COMPILED_ONCE(std::string shown(std::string_view text));
 
 }  // namespace pleat::io::detail

@@ -49,7 +49,7 @@ template <std::size_t N> [[nodiscard]] inline std::string choices(std::array<std
 }
 
 /// A whole number.
-PLEAT_ONCE inline index_t parse_integer(std::string_view key, std::string_view value, int line) {
+PLEAT_ONCE index_t parse_integer(std::string_view key, std::string_view value, int line) {
   index_t n = 0;
   auto const [end, failure] = std::from_chars(value.data(), value.data() + value.size(), n);
   if (failure != std::errc{} || end != value.data() + value.size())
@@ -70,8 +70,8 @@ E parse_choice(std::string_view key, std::string_view value, int line, std::arra
               "Use " + std::string(key) + " = " + std::string(nearest(value, names))};
 }
 /// Whole numbers with one blank between them, or a word for none.
-PLEAT_ONCE inline std::vector<index_t> parse_list(std::string_view key, std::string_view value, std::string_view none,
-                                                  int line) {
+PLEAT_ONCE std::vector<index_t> parse_list(std::string_view key, std::string_view value, std::string_view none,
+                                           int line) {
   std::vector<index_t> all;
   if (value == none) return all;
   while (true) {
@@ -82,7 +82,7 @@ PLEAT_ONCE inline std::vector<index_t> parse_list(std::string_view key, std::str
   }
 }
 /// A whole number that an int holds.
-PLEAT_ONCE inline int parse_int(std::string_view key, std::string_view value, int line) {
+PLEAT_ONCE int parse_int(std::string_view key, std::string_view value, int line) {
   index_t const n = parse_integer(key, value, line);
   if (n == static_cast<int>(n)) return static_cast<int>(n);
   throw error{"plan::parse",
@@ -90,7 +90,7 @@ PLEAT_ONCE inline int parse_int(std::string_view key, std::string_view value, in
                   std::string(value) + "'",
               "Write it as in '" + std::string(key) + " = 1'"};
 }
-PLEAT_ONCE inline bool parse_truth(std::string_view key, std::string_view value, int line) {
+PLEAT_ONCE bool parse_truth(std::string_view key, std::string_view value, int line) {
   if (value == "true") return true;
   if (value == "false") return false;
   throw error{"plan::parse",
