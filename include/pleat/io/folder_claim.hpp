@@ -50,7 +50,9 @@ class folder_claim {
         return;
     }
   }
+  /// Takes the claim over.
   folder_claim(folder_claim&&) noexcept = default;
+  /// Trades claims: what was held here goes with `other`.
   folder_claim& operator=(folder_claim&& other) noexcept {
     std::swap(path_, other.path_), std::swap(without_lock_, other.without_lock_), std::swap(file_, other.file_);
     return *this;

@@ -361,6 +361,7 @@ fit_report fit(parallel::model<Net>&, io::dataset const&, fit_options const&, Lo
                 "(mean square). A loss of your own is the 'loss' of a source, which run::fit_from takes");
   return {};
 }
+/// The same, of a loss before the options.
 template <class Net, class Loss>
   requires(!std::convertible_to<Loss, fit_options>)
 fit_report fit(parallel::model<Net>& m, io::dataset const& data, Loss const& loss, fit_options const& options = {}) {
