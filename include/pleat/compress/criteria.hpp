@@ -128,6 +128,7 @@ struct taylor {
   static constexpr bool scores_are_squares = true;
   io::dataset const* data = nullptr;  ///< what a loss is taken of; must live until the transform has run
   index_t subset_size = 512;
+  /// What ranks compare of it (settings_words).
   void settings(settings_words& say) const {
     say("criterion.data", std::to_string(data ? data->size : 0) + " samples");
     say("criterion.subset_size", subset_size);
@@ -154,6 +155,7 @@ struct movement {
   static constexpr char const* what = "movement";  ///< its name in reports and errors
   static constexpr bool takes_shards = true;       ///< runs where parameters are in pieces (state_stage = 3)
   std::optional<compress::fine_tune> training{};
+  /// What ranks compare of it (settings_words).
   void settings(settings_words& say) const { say("criterion.training", training); }
 
   template <class Net, class C> void prepare(parallel::model<Net>& m, std::vector<C>& weights) const {
@@ -173,6 +175,7 @@ struct wanda {
   static constexpr bool takes_shards = true;    ///< runs where parameters are in pieces (state_stage = 3)
   static constexpr scope usual_scope = scope::row;
   calibration samples{};
+  /// What ranks compare of it (settings_words).
   void settings(settings_words& say) const { say("criterion.samples", samples); }
 
   template <class Net, class C> void score(parallel::model<Net>& m, std::vector<C>& weights) const {
@@ -213,6 +216,7 @@ template <class Criterion> struct normalised {
   /// runs where parameters are in pieces (state_stage = 3)
   static constexpr bool takes_shards = detail::takes_shards<Criterion>;
   Criterion of{};
+  /// What ranks compare of it (settings_words).
   void settings(settings_words& say) const {
     say("criterion", "normalised");
     if constexpr (tells_settings<Criterion>) of.settings(say);

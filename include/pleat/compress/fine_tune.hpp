@@ -33,6 +33,7 @@ class fine_tune {
   friend std::string words_of(fine_tune const& t) {
     return std::to_string(t.data_->size) + " samples, " + std::to_string(t.options_.epochs) + " epochs";
   }
+  /// What ranks compare of it (settings_words).
   void settings(settings_words& say) const { say("data", words_of(*this)); }
   [[nodiscard]] run::fit_options const& options() const noexcept { return options_; }
   [[nodiscard]] io::dataset const& data() const noexcept { return *data_; }

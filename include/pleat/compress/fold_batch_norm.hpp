@@ -109,6 +109,7 @@ struct fold_batch_norm {
   listener on_note{};                 ///< hears what stays as it was, and why
 
   [[nodiscard]] std::string name() const { return "fold batch norms"; }
+  /// What ranks compare of it (settings_words).
   void settings(settings_words& say) const { say("ignore", ignore); }
   [[nodiscard]] error_kind leaves_errors() const noexcept { return error_kind::folded; }
 

@@ -23,6 +23,7 @@ namespace pleat::compress {
 struct form_for {
   std::string pattern;  ///< names; * and ? as in a shell
   std::string form;     ///< its name, as codec::forms has it: "q8_0", "int4_g128", …
+  /// As settings say it.
   friend std::string words_of(form_for const& f) { return f.pattern + " as " + f.form; }
 };
 

@@ -86,6 +86,7 @@ template <class Form = codec::int4<float, 128>, class... Others> struct gptq {
     return s;
   }
 
+  /// What ranks compare of it (settings_words).
   void settings(settings_words& say) const {
     say("data", data), say("block_size", block_size), say("dampening_frac", dampening_frac);
     say("actorder", actorder, {"natural", "static_groups"}), say("sequential", sequential);

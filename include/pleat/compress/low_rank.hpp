@@ -213,6 +213,7 @@ template <bool Sparse> struct factorize {
   listener on_note{};                 ///< hears what stays as it was, and why
 
   [[nodiscard]] std::string name() const { return what; }
+  /// What ranks compare of it (settings_words).
   void settings(settings_words& say) const {
     say("rule", rule), say("solver", solver == compute::svd ? "svd" : "another"), say("ignore", ignore);
     say("sparse_share", sparse_share), say("data", data), say("dampening_frac", dampening_frac);

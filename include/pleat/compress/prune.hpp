@@ -36,6 +36,7 @@ enum class scope : std::uint8_t {
 /// Of every m neighbouring columns n stay.
 struct n_of_m {
   int n = 2, m = 4;
+  /// As settings say it.
   friend std::string words_of(n_of_m p) { return std::to_string(p.n) + ":" + std::to_string(p.m); }
 };
 
@@ -287,6 +288,7 @@ template <class Criterion = magnitude> struct prune_by {
                     : detail::format(" %g", sparsity));
   }
 
+  /// What ranks compare of it (settings_words).
   void settings(settings_words& say) const {
     say("sparsity", sparsity), say("pattern", pattern), say("schedule", schedule), say("retrain", retrain);
     say("scope", scope, {"global", "layer", "group", "row"});

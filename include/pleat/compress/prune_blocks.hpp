@@ -47,6 +47,7 @@ struct prune_blocks {
 
   [[nodiscard]] std::string name() const { return std::string(what) + " " + std::to_string(count); }
 
+  /// What ranks compare of it (settings_words).
   void settings(settings_words& say) const { say("count", count), say("samples", samples), say("ignore", ignore); }
 
   /// Collective. \throws error for an empty calibration set, and for more blocks than there are

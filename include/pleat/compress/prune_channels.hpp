@@ -122,6 +122,7 @@ template <class Criterion = magnitude> struct prune_channels_by {
 
   [[nodiscard]] std::string name() const { return std::string(what) + detail::format(" %g", multiply_adds); }
 
+  /// What ranks compare of it (settings_words).
   void settings(settings_words& say) const {
     say("multiply_adds", multiply_adds), say("input", input), say("round_to", round_to), say("ignore", ignore);
     say("scope", scope, {"global", "layer", "group", "row"});

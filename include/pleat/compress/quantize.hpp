@@ -69,6 +69,7 @@ template <class Form = codec::int8<float>, class... Others> struct quantize {
     return codec::stores_codes_of<Form, Trained>() || (codec::stores_codes_of<Others, Trained>() || ...);
   }
   static constexpr bool stores_factors = true;
+  /// Whether it leaves the values that it is given alone (transform.hpp).
   static constexpr bool only_reads = !Form::trainable && (!Others::trainable && ...);
   static constexpr bool takes_parts = true;
   static constexpr bool takes_shards = true;  // layer by layer
@@ -93,6 +94,7 @@ template <class Form = codec::int8<float>, class... Others> struct quantize {
     return s;
   }
 
+  /// What ranks compare of it (settings_words).
   void settings(settings_words& say) const {
     say("observer", observer), say("scales", scales, {"channel", "tensor"}), say("activations", activations);
     say("codebook.entries", codebook.entries), say("codebook.rows_per_group", codebook.rows_per_group);

@@ -234,6 +234,7 @@ template <class Target = codec::int8<float>> struct quantize_aware {
   /// "quantize_aware int8"
   [[nodiscard]] std::string name() const { return std::string(what) + " " + std::string(Target::name); }
 
+  /// What ranks compare of it (settings_words).
   void settings(settings_words& say) const {
     say("train", train), say("steps", steps, {"learned", "largest"}), say("activations", activations);
     say("inputs", inputs, {"observed", "learned"}), say("step_rate", step_rate);

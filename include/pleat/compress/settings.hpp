@@ -31,10 +31,15 @@ template <class V>
     return {text, std::to_chars(text, text + sizeof text, v).ptr};
   }
 }
+/// Texts as they are.
 [[nodiscard]] inline std::string words_of(std::string v) { return v; }
+/// Texts as they are.
 [[nodiscard]] inline std::string words_of(char const* v) { return v; }
+/// Extents as errors print them.
 [[nodiscard]] inline std::string words_of(extents const& v) { return v.to_string(); }
+/// "none" where there is nothing.
 template <class V> [[nodiscard]] std::string words_of(std::optional<V> const& v) { return v ? words_of(*v) : "none"; }
+/// In braces.
 template <class V> [[nodiscard]] std::string words_of(std::vector<V> const& all) {
   std::string words = "{";
   for (auto const& v : all) words += (words.size() > 1 ? ", " : "") + words_of(v);
@@ -51,6 +56,7 @@ class settings_words {
   /// \param step what reports call the transform
   explicit settings_words(std::string step) : step_(std::move(step)), text_(step_ + "\n") {}
 
+  /// A member and its value.
   template <class V> void operator()(std::string_view member, V const& value) { add(member, words_of(value)); }
   /// An enumeration by the names of its values, in order.
   template <class E>
@@ -58,6 +64,7 @@ class settings_words {
   void operator()(std::string_view member, E value, std::initializer_list<char const*> names) {
     add(member, names.begin()[static_cast<std::size_t>(value)]);
   }
+  /// All that has been said, a setting a line.
   [[nodiscard]] std::string const& text() const noexcept { return text_; }
 
  private:

@@ -29,6 +29,7 @@ namespace pleat::compress {
 struct width_for {
   std::string pattern;  ///< * and ? as in a shell: "conv*"
   int num_bits = 8;
+  /// As settings say it.
   friend std::string words_of(width_for const& w) { return w.pattern + " in " + std::to_string(w.num_bits); }
 };
 
@@ -65,6 +66,7 @@ struct share_weights {
   std::vector<std::string> ignore{};          ///< names that stay as they are; * and ? as in a shell
   listener on_note{};                         ///< hears what stays as it was, and why
 
+  /// What ranks compare of it (settings_words).
   void settings(settings_words& say) const {
     say("num_bits", num_bits), say("start", start, {"linear", "density", "random"}), say("seed", seed);
     say("rows_per_group", rows_per_group), say("index_bits", index_bits), say("tune", tune);
@@ -265,6 +267,7 @@ struct entropy_code {
 
   std::optional<int> index_bits{};    ///< of a relative index, 2 to 8; empty: the best
   std::vector<std::string> ignore{};  ///< names that stay as they are
+  /// What ranks compare of it (settings_words).
   void settings(settings_words& say) const { say("index_bits", index_bits), say("ignore", ignore); }
   [[nodiscard]] std::string name() const { return "entropy code"; }
   [[nodiscard]] error_kind leaves_errors() const noexcept { return error_kind::bounded; }

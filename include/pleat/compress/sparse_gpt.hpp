@@ -62,6 +62,7 @@ struct sparse_gpt {
                                         : detail::format(" %g", sparsity));
   }
 
+  /// What ranks compare of it (settings_words).
   void settings(settings_words& say) const {
     say("sparsity", sparsity), say("pattern", pattern), say("samples", samples), say("ignore", ignore);
     say("dampening_frac", dampening_frac), say("block_size", block_size);

@@ -45,6 +45,7 @@ struct spatial_low_rank {
   listener on_note{};                         ///< hears what stays as it was, and why
 
   [[nodiscard]] std::string name() const { return what; }
+  /// What ranks compare of it (settings_words).
   void settings(settings_words& say) const {
     say("rule", rule), say("solver", solver == compute::svd ? "svd" : "another"), say("ignore", ignore);
   }

@@ -30,6 +30,7 @@ struct static_activations {
   /// samples at a time (one more at the most, where parameters are sharded); no number depends on it
   index_t batch = 64;
 
+  /// As settings say it.
   friend std::string words_of(static_activations const& a) {
     return words_of(a.data) + ", " + words_of(a.observer) + ", batches of " + std::to_string(a.batch);
   }

@@ -176,7 +176,8 @@ PLEAT_INLINE float normal_reach(float x) noexcept {
 
 /// The normal distribution's tail as it is computed: Φ(−a) = ratio·(1 + e)·2^n, exp(−a²/2) = (1 + e)·2^n.
 struct normal_parts {
-  float ratio, e;
+  float ratio;      ///< Mills' ratio over √(2π): Φ(−a)·exp(a²/2)
+  float e;          ///< of exp(−a²/2)
   std::uint32_t n;  ///< where an exponent lies
   /// y·2^n for y ≥ 0. What would be subnormal goes to zero from 2^-126 at 2^-126 to 0 at 2^-127.
   PLEAT_INLINE float scaled(float y) const noexcept {
@@ -215,6 +216,7 @@ PLEAT_INLINE float normal_cdf(float x) noexcept {
   float const tail = normal_parts(normal_reach(x)).tail();
   return x != x ? x : x < 0.0f ? tail : 1.0f - tail;
 }
+/// By the library's erfc.
 PLEAT_INLINE double normal_cdf(double x) noexcept { return 0.5 * std::erfc(x * -0.70710678118654752440); }
 
 /// x·Φ(x) as max(x, 0) − |x|·Φ(−|x|): one rounding after the tail's.
@@ -222,6 +224,7 @@ PLEAT_INLINE float gelu(float x) noexcept {
   float const a = normal_reach(x);
   return fma(-a, normal_parts(a).tail(), x < 0.0f ? 0.0f : x);
 }
+/// In double.
 PLEAT_INLINE double gelu(double x) noexcept { return x * normal_cdf(x); }
 
 /// The same bits, and the slope Φ(x) + x·φ(x).
@@ -234,6 +237,7 @@ PLEAT_INLINE float gelu(float x, float& slope) noexcept {
   slope = fma(x * 0.39894228040143267794f, parts.bell(), absolute(step - tail));
   return fma(-a, tail, x < 0.0f ? 0.0f : x);
 }
+/// In double, with its slope.
 PLEAT_INLINE double gelu(double x, double& slope) noexcept {
   double const cdf = normal_cdf(x);
   slope = fma(x * 0.39894228040143267794, exp(-0.5 * x * x), cdf);
