@@ -8,14 +8,13 @@
 The table of forms in docs/forms.md is made from the same rows, between the two comments there that say so.
 
 A row `peer/<who>/<name>` is the peer's run of `<name>`. Every ratio is our time divided by the peer's: below 1 we are faster, and a row
-in which we are not is marked. Rows of several repetitions count with their median. Nothing is rounded in our favour: a ratio is cut to
-two digits upwards.
+in which we are not is marked. Nothing is rounded in our favour: a ratio is cut to two digits upwards. A name has one row, the best of the
+passes (scripts/bench_merge.py).
 """
 import json
 import math
 import pathlib
 import re
-import statistics
 import sys
 
 from performance_aims import ISAS, aims_table, judge
@@ -114,12 +113,16 @@ def plain(name):
     return re.sub(r"/(real_time|manual_time|process_time|(min_time|min_warmup_time|iterations|repeats):[^/]+)", "", name)
 
 
+def time_of(entry):
+    """Nanoseconds of the fastest call, where the program timed every call (bench/support/repeat.hpp), else of the mean."""
+    return entry["least_ns"] if "least_ns" in entry else float(entry["real_time"]) * NANOSECONDS[entry.get("time_unit", "ns")]
+
+
 def counters_of(entry):
-    """The counters per second of real time. Google Benchmark divides by the main thread's processor time unless a name says otherwise."""
-    cpu, real = entry.get("cpu_time", 0), entry.get("real_time", 0)
-    told = re.search(r"/(real_time|manual_time)\b", entry.get("run_name", entry["name"])) or cpu <= 0 or real <= 0
-    factor = {} if told else {**dict.fromkeys(RATES, cpu / real), "us/parameter": real / cpu}
-    known = {"family_index", "per_family_instance_index", "repetitions", "repetition_index", "threads", "iterations", "real_time", "cpu_time"}
+    """The counters per second of the row's time. Google Benchmark divides by the mean of the main thread's processor time, or of real time where a name says so."""
+    by = entry.get("real_time" if re.search(r"/(real_time|manual_time)\b", entry.get("run_name", entry["name"])) else "cpu_time", 0) * NANOSECONDS[entry.get("time_unit", "ns")]
+    factor = {**dict.fromkeys(RATES, by / time_of(entry)), "us/parameter": time_of(entry) / by} if by > 0 else {}
+    known = {"family_index", "per_family_instance_index", "repetitions", "repetition_index", "threads", "iterations", "real_time", "cpu_time", "least_ns"}
     return {k: float(v) * factor.get(k, 1.0) for k, v in entry.items() if k not in known and isinstance(v, (int, float)) and not isinstance(v, bool)}
 
 
@@ -135,25 +138,13 @@ def peer_of(name):
 
 def read(bench):
     """(ours by name, peers by name and who, names that failed)"""
-    single, median, failed = {}, {}, []
+    rows, failed = {}, []
     for entry in bench.get("benchmarks", []):
         name = plain(entry.get("run_name", entry["name"]))
         if entry.get("error_occurred") or entry.get("skipped"):
             failed.append((name, entry.get("error_message") or entry.get("skip_message") or "no reason given"))
-            continue
-        if "real_time" not in entry or "rms" in entry:
-            continue
-        row = Row(name, float(entry["real_time"]) * NANOSECONDS[entry.get("time_unit", "ns")], counters_of(entry))
-        if entry.get("run_type") == "aggregate":
-            if entry.get("aggregate_name") == "median":
-                median[name] = row
         else:
-            single.setdefault(name, []).append(row)
-    rows = {}
-    for name, found in single.items():
-        rows[name] = median.get(name) or Row(name, statistics.median(r.time for r in found), found[0].counters)
-    for name, row in median.items():
-        rows.setdefault(name, row)
+            rows[name] = Row(name, time_of(entry), counters_of(entry))
     ours, peers = {}, {}
     for name, row in rows.items():
         if name.startswith("peer/"):
@@ -339,7 +330,7 @@ def forms_section(bench):
         elif loses:
             slower.append(f"{form_title(form)} with {' and '.join([', '.join(loses[:-1]), loses[-1]] if len(loses) > 1 else loses)} row{'' if loses == ['1'] else 's'}")
     context = bench.get("context", {})
-    lines = [BEGIN_FORMS, f"Machine: {context.get('cpu_model', 'not said')}, one thread; {str(context.get('date', 'not said'))[:10]}.", ""]
+    lines = [BEGIN_FORMS, f"Machine: {context.get('cpu_model', 'not said')}, one thread; {str(context.get('date', 'not said'))[:10]}; the fastest call in {passes(bench)}.", ""]
     lines += table(["form", "bytes"] + [str(b) for b in batches] + ["encode", "decode"], rows)
     if nothing:
         lines += [f"Slower than float with every batch: {'; '.join(nothing)}.", ""]
@@ -394,6 +385,11 @@ def machine_lines(context):
     return lines
 
 
+def passes(bench):
+    n = max((entry.get("repetitions", 1) for entry in bench.get("benchmarks", [])), default=1)
+    return f"{n} passes" if n > 1 else "one pass"
+
+
 def page(bench):
     ours, peers, failed = read(bench)
     out = ["# Performance", "",
@@ -401,7 +397,10 @@ def page(bench):
            "Written by `scripts/performance_page.py` from `build/bench.json`, which `scripts/bench.sh` made. To repeat both:", "",
            "```sh", "scripts/bench.sh && scripts/performance_page.py", "```", "",
            "A ratio is our time divided by the peer's, in one run on one machine: below 1 we are faster. Rows in which we are slower say "
-           f"*{BEHIND}*. Ratios are rounded up, speed-ups down. Beside MPI the ratio is the median over rounds of four turns (ours, by hand, by hand, ours, or the other way round).", ""]
+           f"*{BEHIND}*. Ratios are rounded up, speed-ups down. A row's time, ours and a peer's alike, is that of its fastest call in {passes(bench)} over all programs "
+           "and peers, minutes apart (rows that no peer's script measures: some are the mean of a short window); a figure for which a row takes turns within itself is the median "
+           "of the passes. Beside MPI the ratio is the median over rounds of four turns "
+           "(ours, by hand, by hand, ours, or the other way round) in one pass.", ""]
     out += machine_lines(bench.get("context", {})) + [""]
     if not ours:
         return "\n".join(out + ["There are no rows in the file.", ""])

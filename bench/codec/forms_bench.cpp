@@ -11,7 +11,9 @@
 
 #include <benchmark/benchmark.h>
 
+#include <map>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace {
@@ -21,9 +23,13 @@ using pleat::extents;
 using pleat::index_t;
 using host = Kokkos::DefaultHostExecutionSpace;
 
-std::vector<float> numbers(index_t n, double zeros) {
+/// Drawn once.
+std::vector<float> const& numbers(index_t n, double zeros) {
+  static std::map<std::pair<index_t, double>, std::vector<float>> drawn;
+  auto& v = drawn[{n, zeros}];
+  if (!v.empty()) return v;
   pleat::random::stream const s(1, 2), keep(1, 3);
-  std::vector<float> v(static_cast<std::size_t>(n));
+  v.resize(static_cast<std::size_t>(n));
   for (index_t i = 0; i < n; ++i) {
     auto const u = static_cast<std::uint64_t>(i);
     v[static_cast<std::size_t>(i)] = keep.uniform(u) < zeros ? 0.0f : 2 * s.uniform(u) - 1;
@@ -35,7 +41,8 @@ std::vector<float> numbers(index_t n, double zeros) {
 template <class F> struct weight {
   pleat::context<host> where;
   extents shape;
-  std::vector<float> values, arena;
+  std::vector<float> const& values;
+  std::vector<float> arena;
   typename F::template storage<host> storage;
 
   weight(int threads, extents e)
@@ -61,7 +68,7 @@ template <class F> void register_form() {
           benchmark::Counter(2.0 * static_cast<double>(p.m * p.n * p.k), benchmark::Counter::kIsIterationInvariantRate);
       benchmark::RegisterBenchmark((form + "apply/" + tail).c_str(), [=](benchmark::State& state) {
         weight<F> w(threads, {p.n, p.k});
-        auto const x = numbers(p.m * p.k, 0);
+        auto const& x = numbers(p.m * p.k, 0);
         std::vector<float> y(static_cast<std::size_t>(p.m * p.n));
         bench::repeat(state, [&] { F::apply(w.where, w.shape, w.storage, p.m, x.data(), y.data(), {}); });
         state.counters["flops"] = flops;
@@ -69,7 +76,7 @@ template <class F> void register_form() {
       });
       benchmark::RegisterBenchmark((form + "apply_transposed/" + tail).c_str(), [=](benchmark::State& state) {
         weight<F> w(threads, {p.n, p.k});
-        auto const dy = numbers(p.m * p.n, 0);
+        auto const& dy = numbers(p.m * p.n, 0);
         std::vector<float> dx(static_cast<std::size_t>(p.m * p.k));
         bench::repeat(state,
                       [&] { F::apply_transposed(w.where, w.shape, w.storage, p.m, dy.data(), dx.data(), nullptr); });

@@ -52,6 +52,7 @@ template <class Transform> void transform(benchmark::State& state, Transform con
     least = std::min(least, end - begin);
     state.SetIterationTime(end - begin);
   }
+  state.counters["least_ns"] = least * 1e9;
   state.counters["copies"] = least / copy;
   state.counters["elements"] = benchmark::Counter(weights, benchmark::Counter::kIsIterationInvariantRate);
 }

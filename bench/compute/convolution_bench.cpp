@@ -7,6 +7,8 @@
 
 #include <pleat/compute/convolution.hpp>
 
+#include <support/repeat.hpp>
+
 #include <random>
 #include <string>
 #include <vector>
@@ -59,7 +61,7 @@ void run(benchmark::State& state, conv2d_shape s, pass what, int threads) {
     l.count = 8;
     for (std::size_t i = 0; i <= 8; ++i) l.row[i] = s.batch * static_cast<index_t>(i) / 8;
   }
-  for (auto _ : state) {
+  bench::repeat(state, [&] {
     switch (what) {
       case pass::forward:
         conv2d_forward(space, s, x, w, b, y);
@@ -74,7 +76,7 @@ void run(benchmark::State& state, conv2d_shape s, pass what, int threads) {
         conv2d_backward_weight(space, s, y, x, w, l);
     }
     benchmark::ClobberMemory();
-  }
+  });
   if (what != pass::bias)
     state.counters["GF/s"] = benchmark::Counter(s.flops() * 1e-9, benchmark::Counter::kIsIterationInvariantRate);
 }

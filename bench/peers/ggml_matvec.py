@@ -7,15 +7,16 @@ ggml is never built here. Its shared libraries (libggml-base, libggml-cpu) are l
 llama_cpp, and where the system keeps libraries; without them nothing is measured, and that is said.
 
     ggml_matvec.py --beside build/release/bin/bench_codec    both by turns: ours gain `ggml_over_this`, the least processor times' quotient"""
-import argparse
 import ctypes
 import ctypes.util
 import importlib.util
 import json
 import os
+import random
 import subprocess
 import sys
-import time
+
+import peer_rows
 
 SIDE = 4096
 TYPES = {"q8_0": (8, 34, 32), "q4_0": (2, 18, 32), "q5_1": (7, 24, 32), "q4_K": (12, 144, 256), "q6_K": (14, 210, 256)}  # number in ggml, bytes, numbers of a block
@@ -52,44 +53,27 @@ def declare(base, cpu):
         function.restype, function.argtypes = result, arguments
 
 
-def row(name, seconds, cpu, runs, what, **more):
+def row(name, what, runs, seconds, processor, **more):
     rate = {"weights_per_second": SIDE * SIDE / seconds} if what == "encode_into" else {"flops": 2 * int(what.removeprefix("apply/")) * SIDE * SIDE / seconds}
-    return {"name": name, "run_name": name, "run_type": "iteration", "iterations": runs, "real_time": seconds * 1e3, "cpu_time": cpu * 1e3, "time_unit": "ms", **rate, **more}
+    return peer_rows.row(name, runs, seconds, processor, **rate, **more)
 
 
-class Timed:
-    """Runs `once` again and again; remembers the least times."""
+class Encoding:
+    """ggml's quantizer of one weight."""
 
-    def __init__(self):
-        self.runs, self.least, self.least_cpu = 0, 1e30, 1e30
-
-    def run(self, seconds):
-        self.once()
-        fewest, end = self.runs + 5, time.perf_counter() + seconds
-        while time.perf_counter() < end or self.runs < fewest:
-            start, used = time.perf_counter(), time.process_time()
-            self.once()
-            self.least, self.least_cpu, self.runs = min(self.least, time.perf_counter() - start), min(self.least_cpu, time.process_time() - used), self.runs + 1
+    def __init__(self, base, values, form):
+        number, size, block = TYPES[form]
+        self.blocks = ctypes.create_string_buffer(SIDE * SIDE * size // block)
+        self.once = lambda: base.ggml_quantize_chunk(number, ctypes.cast(values, ctypes.c_void_p), ctypes.cast(self.blocks, ctypes.c_void_p), 0, SIDE, SIDE, None)
 
     def free(self):
         pass
 
 
-class Encoding(Timed):
-    """ggml's quantizer of one weight."""
-
-    def __init__(self, base, values, form):
-        super().__init__()
-        number, size, block = TYPES[form]
-        self.blocks = ctypes.create_string_buffer(SIDE * SIDE * size // block)
-        self.once = lambda: base.ggml_quantize_chunk(number, ctypes.cast(values, ctypes.c_void_p), ctypes.cast(self.blocks, ctypes.c_void_p), 0, SIDE, SIDE, None)
-
-
-class Product(Timed):
+class Product:
     """ggml's product of one weight with m rows."""
 
     def __init__(self, base, backend, values, form, m):
-        super().__init__()
         number, size, block = TYPES[form]
         self.base = base
         self.context = base.ggml_init(InitParams(SIDE * SIDE * size // block + 8 * SIDE * m + (4 << 20), None, False))
@@ -105,34 +89,36 @@ class Product(Timed):
 
 
 def ours(program, name, seconds):
-    """Least wall and processor time of a row of bench_codec, and its iterations."""
-    said = subprocess.run([program, f"--benchmark_filter=^{name}$", f"--benchmark_min_time={seconds / 5}", "--benchmark_repetitions=5", "--benchmark_format=json"],
-                          capture_output=True, text=True, check=True).stdout
-    rows = [r for r in json.loads(said)["benchmarks"] if r["run_type"] == "iteration"]
-    if not rows or any(r["time_unit"] != "ms" for r in rows):
+    """As `peer_rows.fastest`, of a row of bench_codec, whose processor time is a mean."""
+    said = subprocess.run([program, f"--benchmark_filter=^{name}$", f"--benchmark_min_time={seconds}", "--benchmark_format=json"], capture_output=True, text=True, check=True).stdout
+    rows = json.loads(said)["benchmarks"]
+    if len(rows) != 1 or rows[0]["time_unit"] != "ms":
         sys.exit(f"ggml_matvec.py: {program} has no row {name} in ms")
-    return min(r["real_time"] for r in rows) / 1e3, min(r["cpu_time"] for r in rows) / 1e3, sum(r["iterations"] for r in rows)
+    return rows[0]["iterations"], rows[0]["least_ns"] / 1e9, rows[0]["cpu_time"] / 1e3
+
+
+def least(turns):
+    """Of several turns: (calls of all, least time, least processor time)"""
+    return sum(t[0] for t in turns), min(t[1] for t in turns), min(t[2] for t in turns)
 
 
 def main():
-    options = argparse.ArgumentParser()
-    options.add_argument("--threads", type=int, default=1)
-    options.add_argument("--seconds", type=float, default=1)
-    options.add_argument("--filter", default="")
+    options = peer_rows.arguments(__doc__)
     options.add_argument("--beside", help="bench_codec, which runs by turns with ggml")
-    options.add_argument("--turns", type=int, default=3)
-    options.add_argument("--out", default="-")
+    options.add_argument("--turns", type=int, default=15)
     options = options.parse_args()
     if options.beside and options.threads != 1:
         options.beside = None  # its rows have one thread
         print("ggml_matvec.py: bench_codec has rows of one thread only; --beside is left out", file=sys.stderr)
+    end = "" if options.threads == 1 else f"/threads:{options.threads}"
+    wanted = [(name, form, what) for form in TYPES for what in ("apply/1", "apply/8", "apply/32", "apply/64", "encode_into")
+              if options.filter.search(name := f"peer/ggml/{form}/{what}{end}") and not (end and what == "encode_into")]  # its quantizers run on one thread
     rows, libraries = [], load()
     if libraries is None:
         print("ggml_matvec.py: no libggml-base and libggml-cpu found; NOTHING MEASURED (PLEAT_GGML_LIB names their folder)", file=sys.stderr)
-    else:
+    elif wanted:
         base, cpu = libraries
         declare(base, cpu)
-        import random
         backend = cpu.ggml_backend_cpu_init()
         cpu.ggml_backend_cpu_set_n_threads(backend, options.threads)
         draw = random.Random(1)
@@ -140,32 +126,22 @@ def main():
         values = (ctypes.c_float * (SIDE * SIDE))()
         for at in range(0, SIDE * SIDE, len(some)):
             values[at:at + len(some)] = some
-        for form in TYPES:
-            for what in ("apply/1", "apply/8", "apply/32", "apply/64", "encode_into"):
-                if what == "encode_into" and options.threads != 1:
-                    continue  # its quantizers run on one thread
-                mine, name = f"stored/{form}/{what}", f"peer/ggml/{form}/{what}" + ("" if options.threads == 1 else f"/threads:{options.threads}")
-                if options.filter not in name:
-                    continue
-                timed, best = Encoding(base, values, form) if what == "encode_into" else Product(base, backend, values, form, int(what[6:])), (1e30, 1e30, 0)
-                for _ in range(options.turns if options.beside else 1):
-                    timed.run(options.seconds)
-                    if options.beside:
-                        least, least_cpu, runs = ours(options.beside, mine, options.seconds)
-                        best = min(best[0], least), min(best[1], least_cpu), best[2] + runs
-                timed.free()
-                rows.append(row(name, timed.least, timed.least_cpu, timed.runs, what))
-                said = f"{name}  {timed.least * 1e3:.3f} ms, {timed.least_cpu * 1e3:.3f} ms of processor time"
+        for name, form, what in wanted:
+            work = Encoding(base, values, form) if what == "encode_into" else Product(base, backend, values, form, int(what[6:]))
+            theirs, mine = [], []
+            for _ in range(options.turns if options.beside else 1):
+                theirs.append(peer_rows.fastest(work.once, options.seconds))
                 if options.beside:
-                    rows.append(row(mine, *best, what, ggml_over_this=timed.least_cpu / best[1]))
-                    said += f"; {mine} {best[1] * 1e3:.3f}, ggml_over_this {timed.least_cpu / best[1]:.2f}"
-                print(said, file=sys.stderr)
-    text = json.dumps({"context": {"executable": "ggml_matvec.py", **({"ggml": "found"} if libraries else {})}, "benchmarks": rows}, indent=1)
-    if options.out == "-":
-        print(text)
-    else:
-        with open(options.out, "w", encoding="utf-8") as out:
-            out.write(text)
+                    mine.append(ours(options.beside, f"stored/{form}/{what}", options.seconds))
+            work.free()
+            rows.append(row(name, what, *least(theirs)))
+            said = f"{name}  {rows[-1]['real_time'] / 1e3:.3f} ms, {rows[-1]['cpu_time'] / 1e3:.3f} ms of processor time"
+            if options.beside:
+                over = least(theirs)[2] / least(mine)[2]
+                rows.append(row(f"stored/{form}/{what}", what, *least(mine), ggml_over_this=over))
+                said += f"; ours {rows[-1]['cpu_time'] / 1e3:.3f}, ggml_over_this {over:.2f}"
+            print(said, file=sys.stderr)
+    peer_rows.write(options.out, {"executable": "ggml_matvec.py", **({"ggml": "found"} if libraries else {})}, rows)
 
 
 if __name__ == "__main__":

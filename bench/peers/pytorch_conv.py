@@ -3,15 +3,11 @@
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 """PyTorch's time for the convolutions of bench/compute/convolution_bench.cpp, in Google Benchmark's JSON.
 
-    python3 bench/peers/pytorch_conv.py [--threads 1] [--seconds 0.4] [--out FILE]
+    python3 bench/peers/pytorch_conv.py [--threads 1] [--seconds 0.2] [--filter REGEX] [--out FILE]
 
-Each figure is the best of many short runs: this machine may be shared. Without PyTorch the list is empty and a line on
-stderr says so; PyTorch is never a dependency of the build.
+Without PyTorch the list is empty and a line on stderr says so; PyTorch is never a dependency of the build.
 """
-import argparse
-import json
-import sys
-import time
+import peer_rows
 
 # batch, in, height, width, out, kernel, stride, padding, groups: the same list as in convolution_bench.cpp
 SHAPES = [
@@ -31,6 +27,7 @@ SHAPES = [
     (32, 64, 16, 16, 64, 1, 1, 0, 1),
     (32, 64, 16, 16, 64, 3, 1, 1, 64),
 ]
+PASSES = {"forward": None, "backward_input": [True, False, False], "backward_weight": [False, True, False]}
 
 
 def name(what, shape, threads):
@@ -39,59 +36,31 @@ def name(what, shape, threads):
     return f"peer/pytorch/conv2d/{what}/{c}x{o}x{k}x{k}@{h}{extra}/batch:{n}/threads:{threads}"
 
 
-def best(call, seconds):
-    for _ in range(3):
-        call()
-    least, runs, end = 1e30, 0, time.perf_counter() + seconds
-    while time.perf_counter() < end or runs < 5:
-        start = time.perf_counter()
-        call()
-        least = min(least, time.perf_counter() - start)
-        runs += 1
-    return least, runs
+def call_of(torch, what, shape):
+    """The call, and its floating point operations."""
+    n, c, h, w, o, k, s, p, g = shape
+    x, weight, bias = torch.randn(n, c, h, w), torch.randn(o, c // g, k, k) * 0.1, torch.zeros(o)
+    y = torch.nn.functional.conv2d(x, weight, bias, s, p, 1, g)
+    dy, flops = torch.randn_like(y), 2.0 * y.numel() * (c // g) * k * k
+    if what == "forward":
+        return lambda: torch.nn.functional.conv2d(x, weight, bias, s, p, 1, g), flops
+    return lambda: torch.ops.aten.convolution_backward(dy, x, weight, [o], [s, s], [p, p], [1, 1], False, [0, 0], g, PASSES[what]), flops
 
 
 def main():
-    options = argparse.ArgumentParser()
-    options.add_argument("--threads", type=int, default=1)
-    options.add_argument("--seconds", type=float, default=0.4)
-    options.add_argument("--out", default="-")
-    options = options.parse_args()
+    options = peer_rows.arguments(__doc__).parse_args()
     rows, context = [], {"executable": "pytorch_conv.py"}
-    try:
-        import torch
-    except ImportError:
-        print("pytorch_conv.py: PyTorch is not importable here; no peer figures", file=sys.stderr)
-    else:
+    wanted = [(n, what, shape) for shape in SHAPES for what in PASSES if options.filter.search(n := name(what, shape, options.threads))]
+    if wanted and (torch := peer_rows.torch_or_none()):
         torch.set_num_threads(options.threads)
         context["pytorch"] = torch.__version__
         context["cpu_capability"] = torch.backends.cpu.get_cpu_capability()
-        for shape in SHAPES:
-            n, c, h, w, o, k, s, p, g = shape
-            x, weight, bias = torch.randn(n, c, h, w), torch.randn(o, c // g, k, k) * 0.1, torch.zeros(o)
-            y = torch.nn.functional.conv2d(x, weight, bias, s, p, 1, g)
-            dy = torch.randn_like(y)
-            flops = 2.0 * y.numel() * (c // g) * k * k
-
-            def gradient(mask):
-                return torch.ops.aten.convolution_backward(dy, x, weight, [o], [s, s], [p, p], [1, 1], False, [0, 0], g, mask)
-
-            calls = {
-                "forward": lambda: torch.nn.functional.conv2d(x, weight, bias, s, p, 1, g),
-                "backward_input": lambda: gradient([True, False, False]),
-                "backward_weight": lambda: gradient([False, True, False]),
-            }
-            with torch.no_grad():
-                for what, call in calls.items():
-                    t, runs = best(call, options.seconds)
-                    rows.append({"name": name(what, shape, options.threads), "run_type": "iteration", "iterations": runs,
-                                 "real_time": t * 1e6, "cpu_time": t * 1e6, "time_unit": "us", "GF/s": flops / t * 1e-9})
-    text = json.dumps({"context": context, "benchmarks": rows}, indent=1)
-    if options.out == "-":
-        print(text)
-    else:
-        with open(options.out, "w", encoding="utf-8") as file:
-            file.write(text + "\n")
+        with torch.no_grad():
+            for n, what, shape in wanted:
+                call, flops = call_of(torch, what, shape)
+                runs, seconds, processor = peer_rows.fastest(call, options.seconds)
+                rows.append(peer_rows.row(n, runs, seconds, processor, **{"GF/s": flops / seconds * 1e-9}))
+    peer_rows.write(options.out, context, rows)
 
 
 if __name__ == "__main__":

@@ -3,19 +3,13 @@
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 """PyTorch's time for the training steps of bench/run/train_step_bench.cpp, in Google Benchmark's JSON.
 
-    python3 bench/peers/pytorch_steps.py [--threads 1] [--seconds 2] [--filter mlp] [--out FILE]
+    python3 bench/peers/pytorch_steps.py [--threads 1] [--seconds 0.2] [--filter mlp] [--out FILE]
 
-A step is forward, cross entropy, backward, optimizer on data that lie in memory: the same work as ours. Each figure is the best of many
-runs. Without PyTorch the list is empty and a line on stderr says so; PyTorch is never a dependency of the build.
+A step is forward, cross entropy, backward, optimizer on data that lie in memory: the same work as ours. Without PyTorch the list is empty and a line on stderr says so; PyTorch is never a dependency of the build.
 """
-import argparse
-import concurrent.futures
-import importlib.util
-import json
-import multiprocessing
 import resource
-import sys
-import time
+
+import peer_rows
 
 
 def networks(torch):
@@ -88,28 +82,12 @@ def networks(torch):
     return {"gpt-6x384": (GPT, (256,)), "mlp": (mlp, (1, 28, 28)), "lenet-5": (lenet_5, (1, 28, 28)), "resnet-20": (resnet_20, (3, 32, 32))}
 
 
-CASES = [("mlp", 64, "sgd"), ("mlp", 256, "sgd"), ("mlp", 64, "adamw"), ("mlp", 256, "adamw"),
-         ("lenet-5", 64, "sgd"), ("lenet-5", 256, "sgd"), ("resnet-20", 32, "sgd"), ("gpt-6x384", 4, "adamw")]
+CASES = [("gpt-6x384", 4, "adamw"),  # the first, whose peak memory is what the process has needed
+         ("mlp", 64, "sgd"), ("mlp", 256, "sgd"), ("mlp", 64, "adamw"), ("mlp", 256, "adamw"),
+         ("lenet-5", 64, "sgd"), ("lenet-5", 256, "sgd"), ("resnet-20", 32, "sgd")]
 
 
-def best(call, seconds):
-    for _ in range(3):
-        call()
-    least, runs, end, cpu = 1e30, 0, time.perf_counter() + seconds, time.process_time()
-    while time.perf_counter() < end or runs < 5:
-        start = time.perf_counter()
-        call()
-        least = min(least, time.perf_counter() - start)
-        runs += 1
-    return least, runs, (time.process_time() - cpu) / runs
-
-
-def measure(case, threads, seconds):
-    """One row, measured in a process of its own, so that its peak memory is nobody else's. (PyTorch's version, the row)"""
-    import torch
-    from torch import nn
-    torch.set_num_threads(threads)
-    torch.manual_seed(1)
+def step_of(torch, case):
     network, batch, optimizer = case
     make, shape = networks(torch)[network]
     model = make().train()
@@ -117,7 +95,7 @@ def measure(case, threads, seconds):
         x, y = torch.randint(0, 65, (batch, *shape)), torch.randint(0, 65, (batch * shape[0],))
     else:
         x, y = torch.randn(batch, *shape), torch.randint(0, 10, (batch,))
-    loss = nn.CrossEntropyLoss()
+    loss = torch.nn.CrossEntropyLoss()
     rule = (torch.optim.SGD(model.parameters(), lr=1e-4, momentum=0.9) if optimizer == "sgd"
             else torch.optim.AdamW(model.parameters(), lr=1e-5, fused=True))
 
@@ -126,10 +104,7 @@ def measure(case, threads, seconds):
         loss(model(x), y).backward()
         rule.step()
 
-    least, runs, cpu = best(step, seconds)
-    name = name_of(case, threads)
-    return torch.__version__, {"name": name, "run_name": name, "run_type": "iteration", "iterations": runs, "real_time": least * 1e6, "cpu_time": cpu * 1e6,
-                               "time_unit": "us", "peak_MB": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}
+    return step
 
 
 def name_of(case, threads):
@@ -137,29 +112,18 @@ def name_of(case, threads):
 
 
 def main():
-    options = argparse.ArgumentParser()
-    options.add_argument("--threads", type=int, default=1)
-    options.add_argument("--seconds", type=float, default=2)
-    options.add_argument("--filter", default="")
-    options.add_argument("--out", default="-")
-    options = options.parse_args()
+    options = peer_rows.arguments(__doc__).parse_args()
     rows, context = [], {"executable": "pytorch_steps.py"}
-    if importlib.util.find_spec("torch") is None:
-        print("pytorch_steps.py: PyTorch is not installed; nothing measured (pip install torch)", file=sys.stderr)
-    else:
-        for case in CASES:
-            if options.filter not in name_of(case, options.threads):
-                continue
-            with concurrent.futures.ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as process:
-                context["pytorch"], row = process.submit(measure, case, options.threads, options.seconds).result()
-            rows.append(row)
-            print(f"{row['name']}  {row['real_time']:.1f} us, {row['cpu_time']:.1f} us of processor time a step, {row['peak_MB']:.0f} MB at the most", file=sys.stderr)
-    text = json.dumps({"context": context, "benchmarks": rows}, indent=1)
-    if options.out == "-":
-        print(text)
-    else:
-        with open(options.out, "w", encoding="utf-8") as out:
-            out.write(text)
+    cases = [case for case in CASES if options.filter.search(name_of(case, options.threads))]
+    if cases and (torch := peer_rows.torch_or_none()):
+        torch.set_num_threads(options.threads)
+        torch.manual_seed(1)
+        context["pytorch"] = torch.__version__
+        for case in cases:
+            figures = peer_rows.fastest(step_of(torch, case), options.seconds)
+            peak = {"peak_MB": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024} if not rows else {}
+            rows.append(peer_rows.row(name_of(case, options.threads), *figures, **peak))
+    peer_rows.write(options.out, context, rows)
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@
 #include <pleat/pleat.hpp>
 
 #include <benchmark/benchmark.h>
+#include <support/repeat.hpp>
 #include <sys/resource.h>
 
 #include <string>
@@ -49,10 +50,10 @@ void step(benchmark::State& state, gpt::sizes const& sizes, pl::index_t batch, i
     model.step(optimizer);
     model.context().fence();
   };
-  for (int i = 0; i < 2; ++i) once();
+  once();
   double const before = cpu_seconds();
-  for (auto _ : state) once();
-  state.counters["cpu_ms/step"] = (cpu_seconds() - before) * 1e3 / static_cast<double>(state.iterations());
+  bench::repeat(state, once);  // and one call before the iterations
+  state.counters["cpu_ms/step"] = (cpu_seconds() - before) * 1e3 / static_cast<double>(state.iterations() + 1);
   state.counters["tokens/s"] =
       benchmark::Counter(static_cast<double>(batch * sizes.context), benchmark::Counter::kIsIterationInvariantRate);
   rusage u{};

@@ -7,6 +7,8 @@
 
 #include <benchmark/benchmark.h>
 
+#include <support/repeat.hpp>
+
 #include <algorithm>
 #include <barrier>
 #include <chrono>
@@ -65,7 +67,7 @@ void alone(benchmark::State& state, Net net, pl::extents sample, pl::index_t bat
   pl::world w(pl::comm::communicator(pl::comm::self{}), threads);
   trainer t(net, sample, batch, adamw, w, deterministic);
   for (int i = 0; i < 3; ++i) t.step();
-  for (auto _ : state) t.step();
+  bench::repeat(state, [&] { t.step(); });
   state.counters["samples/s"] =
       benchmark::Counter(static_cast<double>(batch), benchmark::Counter::kIsIterationInvariantRate);
 }
@@ -141,7 +143,7 @@ void host_cost(benchmark::State& state) {
       pl::nn::sequential(pl::nn::repeat("block", 200, pl::nn::linear("fc", 4, 4)), pl::nn::linear("out", 4, 10));
   trainer t(net, {1, 4}, 1, false, w);
   for (int i = 0; i < 3; ++i) t.step();
-  for (auto _ : state) t.step();
+  bench::repeat(state, [&] { t.step(); });
   state.counters["us/parameter"] =
       benchmark::Counter(402e-6, benchmark::Counter::kIsIterationInvariantRate | benchmark::Counter::kInvert);
 }

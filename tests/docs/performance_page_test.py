@@ -1,13 +1,18 @@
 #!/usr/bin/env python3
 # SPDX-FileCopyrightText: 2026 The pleat authors
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
-"""scripts/performance_page.py on a made-up bench.json: pairs, ratios, means, marks. No figure here was measured."""
+"""scripts/performance_page.py on a made-up bench.json: pairs, ratios, means, marks; scripts/bench_merge.py on made-up passes. No figure here
+was measured."""
+import json
 import pathlib
+import subprocess
 import sys
+import tempfile
 import unittest
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "scripts"))
+import bench_merge as bm
 import performance_aims as pa
 import performance_page as pp
 
@@ -160,6 +165,13 @@ class Page(unittest.TestCase):
         told = {**entry, "name": "train_step/x/real_time", "run_name": "train_step/x/real_time"}
         self.assertEqual(pp.read({"benchmarks": [told]})[0]["train_step/x"].counters["samples/s"], 2e6)
 
+    def test_the_fastest_call_is_the_time_where_it_is_known(self):
+        entry = {**row("train_step/x/threads:2", 100), "cpu_time": 50, "samples/s": 2e6, "us/parameter": 0.25, "least_ns": 80e3}
+        seen = pp.read({"benchmarks": [entry]})[0]["train_step/x/threads:2"]
+        self.assertEqual((seen.time, seen.counters["samples/s"], seen.counters["us/parameter"]), (80e3, 1.25e6, 0.4))
+        told = {**entry, "name": "train_step/x/real_time", "run_name": "train_step/x/real_time"}
+        self.assertEqual(pp.read({"benchmarks": [told]})[0]["train_step/x"].counters["samples/s"], 2.5e6)
+
     def test_derived_tables(self):
         self.assertIn("| `train_step/mlp/batch:64/sgd` | 2 thread ranks | 520 µs | 1.92× | 0.96 |", self.text)
         # means and least times are not mixed under one name
@@ -226,16 +238,48 @@ class Page(unittest.TestCase):
         self.assertIn("PyTorch 9.9.9", self.line("- Versions"))
         self.assertIn("frequency was not fixed", self.text)
 
-    def test_repetitions_count_with_their_median(self):
-        rows = [row("gemm/x", t) for t in (9, 1, 2)]
-        self.assertEqual(pp.read({"benchmarks": rows})[0]["gemm/x"].time, 2000)
-        rows.append({**row("gemm/x", 5), "name": "gemm/x_median", "run_type": "aggregate", "aggregate_name": "median"})
-        rows.append({**row("gemm/x", 4), "name": "gemm/x_mean", "run_type": "aggregate", "aggregate_name": "mean"})
-        self.assertEqual(pp.read({"benchmarks": rows})[0]["gemm/x"].time, 5000)
+    def test_what_a_time_is_of_is_said(self):
+        self.assertIn("fastest call in one pass over all programs", self.text)
+        self.assertIn("fastest call in 3 passes over all programs", pp.page({"benchmarks": [row("gemm/x", 1, repetitions=3), row("gemm/y", 1)]}))
 
     def test_an_empty_file_and_a_file_without_peers_say_so(self):
         self.assertIn("no rows in the file", pp.page({"benchmarks": []}))
         self.assertIn("compares us with nobody", pp.page({"benchmarks": [row("gemm/x", 1)]}))
+
+
+class Merging(unittest.TestCase):
+    def test_the_best_pass_is_the_row_and_what_it_compares_the_median(self):
+        passes = [row("stored/q8_0/apply/1", t, flops=1e9 / t, float_over_this=over, peak_MB=peak) for t, over, peak in ((9, 3.0, 1), (2, 8.0, 5), (3, 4.0, 7))]
+        best = bm.best_of(passes)
+        self.assertEqual((best["real_time"], best["flops"], best["peak_MB"]), (2, 5e8, 5))  # of the same pass
+        self.assertEqual((best["float_over_this"], best["repetitions"]), (4.0, 3))
+        self.assertEqual(passes[1]["float_over_this"], 8.0)  # what was measured stays as it is
+
+    def test_the_best_pass_has_the_fastest_call(self):
+        self.assertEqual(bm.best_of([row("gemm/x", 9, least_ns=500.0), row("gemm/x", 1, least_ns=700.0)])["real_time"], 9)
+
+    def test_a_pass_that_failed_is_not_passed_over(self):
+        failed = {**row("gemm/x", 0), "error_occurred": True, "error_message": "no memory"}
+        self.assertEqual(bm.best_of([row("gemm/x", 9), failed, row("gemm/x", 3)]), failed)
+
+    def test_parts_become_one_run(self):
+        parts = {"1/bench_compute.json": ({"isa": "avx512", "date": "monday"}, [row("gemm/x", 9), row("gemm/y", 1)]),
+                 "1/bench_compute.isa:avx2.json": ({"isa": "avx2", "openblas": "3"}, [row("gemm/x", 20)]),
+                 "1/peer.pytorch_conv.1.json": ({"pytorch": "2", "executable": "x.py"}, [row("peer/pytorch/gemm/x", 8)]),
+                 "2/bench_compute.json": ({"isa": "avx512", "date": "tuesday"}, [row("gemm/x", 4), {**row("gemm/x", 1), "name": "gemm/x_mean", "run_type": "aggregate"}]),
+                 "2/bench_nothing.json": None,
+                 "2/peer.pytorch_conv.1.json": ({"pytorch": "2"}, [row("peer/pytorch/gemm/x", 7)])}
+        with tempfile.TemporaryDirectory() as folder:
+            folder = pathlib.Path(folder)
+            for name, part in parts.items():
+                (folder / name).parent.mkdir(exist_ok=True)
+                (folder / name).write_text(json.dumps({"context": part[0], "benchmarks": part[1]}) if part else "")
+            subprocess.run([sys.executable, "-B", bm.__file__, folder / "all.json", *(folder / name for name in parts)], check=True, capture_output=True)
+            run = json.loads((folder / "all.json").read_text())
+        self.assertEqual({r["name"]: r["real_time"] for r in run["benchmarks"]}, {"gemm/x": 4, "gemm/y": 1, "gemm/x/isa:avx2": 20, "peer/pytorch/gemm/x": 7})
+        self.assertEqual(len(run["benchmarks"]), 4)
+        run["context"].pop("cpu_model", None)
+        self.assertEqual(run["context"], {"isa": "avx512", "date": "monday", "openblas": "3", "peers": {"pytorch": "2"}})
 
 
 if __name__ == "__main__":
