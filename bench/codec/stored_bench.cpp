@@ -85,12 +85,15 @@ template <class F> struct weight {
   }
 };
 
-/// Encoded once for all rows of the form, of which Google Benchmark calls each several times. Let go before Kokkos ends,
-/// as it holds an instance of it.
+/// Made once for all rows with the same key, of which Google Benchmark calls each several times. Let go before Kokkos
+/// ends, as it holds an instance of it.
+template <class T, class Key, class... A> T& kept(Key const& key, A const&... made_of) {
+  static std::map<Key, T> all;
+  if (all.empty()) Kokkos::push_finalize_hook([] { all.clear(); });
+  return all.try_emplace(key, made_of...).first->second;
+}
 template <class F> weight<F>& weight_of(double zeros, index_t run) {
-  static std::map<std::pair<double, index_t>, weight<F>> kept;
-  if (kept.empty()) Kokkos::push_finalize_hook([] { kept.clear(); });
-  return kept.try_emplace({zeros, run}, zeros, run).first->second;
+  return kept<weight<F>>(std::pair{zeros, run}, zeros, run);
 }
 
 /// Says whether a product gains or loses beside the float one: the quotient of the least times of both, by turns.
@@ -183,7 +186,7 @@ template <class form> void register_factors(std::string const& name, std::string
       std::vector<codec::file_tensor> parts{codec::detail::part_of(".left", {side, rank}, numbers_of_factors),
                                             codec::detail::part_of(".right", {rank, side}, numbers_of_factors)};
       if (apart > 0)
-        for (auto& p : codec::detail::compressed_rows_logic<1>::encode(shape, numbers(side * side, 1 - apart, 1), {}))
+        for (auto& p : codec::detail::compressed_rows_logic<1>::encode(shape, weight_numbers(1 - apart, 1), {}))
           parts.push_back(std::move(p));
       w.from_file(c, shape, parts);
       if constexpr (requires { form::factor_form(stored); })
@@ -229,6 +232,14 @@ void register_integers() {
     })->Unit(benchmark::kMillisecond);
 }
 
+template <class F> struct kernel {
+  pleat::context<host> where{pleat::make_instance<host>(1)};
+  typename F::template storage<host> storage;
+  template <class Encode> kernel(Encode const& encode, extents const& shape) {
+    encode(where, shape, numbers(shape.size(), 0, 1), storage);
+  }
+};
+
 /// A convolution with a stored kernel beside the one with its decoded kernel.
 template <class F, class Encode> void register_convolution(std::string const& form, Encode const& encode) {
   struct layer {
@@ -240,14 +251,13 @@ template <class F, class Encode> void register_convolution(std::string const& fo
                                std::to_string(l.inputs) + "x" + std::to_string(l.kernel) + "@" +
                                std::to_string(l.extent);
       benchmark::RegisterBenchmark((name + "/batch:" + std::to_string(batch)).c_str(), [=](benchmark::State& state) {
-        pleat::context<host> c{pleat::make_instance<host>(1)};
         pleat::compute::conv2d_shape const g{batch,    l.inputs, l.extent, l.extent,     l.outputs,   l.kernel,
                                              l.kernel, 1,        1,        l.kernel / 2, l.kernel / 2};
         extents const shape{l.outputs, l.inputs, l.kernel, l.kernel};
-        typename F::template storage<host> w;
-        auto const values = numbers(shape.size(), 0, 1), x = numbers(batch * l.inputs * l.extent * l.extent, 0, 1);
-        encode(c, shape, values, w);
-        std::vector<float> y(static_cast<std::size_t>(batch * l.outputs * l.extent * l.extent)), decoded(values.size());
+        auto& [c, w] = kept<kernel<F>>(l.outputs, encode, shape);
+        auto const x = numbers(batch * l.inputs * l.extent * l.extent, 0, 1);
+        std::vector<float> y(static_cast<std::size_t>(batch * l.outputs * l.extent * l.extent)),
+            decoded(static_cast<std::size_t>(shape.size()));
         F::decode(c, shape, w, decoded.data());
         auto const stored = [&] {
           F::convolve(c, g, w, x.data(), nullptr, y.data(), pleat::compute::activation::none);

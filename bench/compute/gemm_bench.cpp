@@ -17,6 +17,7 @@
 #include <random>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "../peers/gemm_shapes.hpp"
@@ -84,10 +85,12 @@ template <class T> class operands {
 
 /// Workers of the side that ran before spin for a while (OpenBLAS's for 2^26 cycles, 26 ms at 2.6 GHz): a row of several
 /// threads waits until they sleep, or it would share its cores with them. Then its own are given time to spread over
-/// the cores: two that spin on one take a time slice each.
-template <class F> void measure(benchmark::State& state, int threads, double flops, F const& f) {
+/// the cores: two that spin on one take a time slice each. Once for a row, which Google Benchmark calls several times.
+template <class F>
+void measure(benchmark::State& state, std::string const& row, int threads, double flops, F const& f) {
   using clock = std::chrono::steady_clock;
-  if (threads > 1) {
+  static std::string last;
+  if (std::exchange(last, row) != row && threads > 1) {
     std::this_thread::sleep_for(std::chrono::milliseconds(60));
     for (auto const end = clock::now() + std::chrono::milliseconds(40); clock::now() < end;) f();
   }
@@ -103,13 +106,13 @@ void register_all(std::string const& type, pleat::bench::openblas const& blas, s
       benchmark::RegisterBenchmark(tail.c_str(), [=](benchmark::State& state) {
         operands<T> o(s);
         auto const space = with_threads(threads);
-        measure(state, threads, o.flops(), [&] { o.ours(space); });
+        measure(state, tail, threads, o.flops(), [&] { o.ours(space); });
       });
       if (blas.found())
         benchmark::RegisterBenchmark(("peer/openblas/" + tail).c_str(), [=, &blas](benchmark::State& state) {
           operands<T> o(s);
           blas.set_threads(threads);
-          measure(state, threads, o.flops(), [&] { o.peer(blas); });
+          measure(state, "peer/" + tail, threads, o.flops(), [&] { o.peer(blas); });
         });
     }
 }
@@ -123,7 +126,7 @@ void register_lanes() {
           [=](benchmark::State& state) {
             operands<float> o({300, 784, batch, "tn", true});
             auto const space = with_threads(1);
-            measure(state, 1, o.flops(), [&] { o.in_lanes(space, count); });
+            measure(state, "lanes", 1, o.flops(), [&] { o.in_lanes(space, count); });
           });
 }
 
