@@ -7,8 +7,9 @@
 # the package llama_cpp), so does bench/peers/ggml_matvec.py.
 #   scripts/bench.sh [filter] [--no-peers] [--passes N] [further arguments of Google Benchmark]
 # The filter is a regular expression on names: 'gemm/f32', 'train_step/mlp'. Everything runs N times (3), all programs and then all peers, so that
-# the runs of a row lie minutes apart; the best of them is the row (scripts/bench_merge.py). In each a row, a peer's too, looks for its fastest call
-# for --benchmark_min_time (0.02 s). A room whose folder has a file `ranks` runs once per number in it, on that many MPI ranks, and in the first pass
+# the runs of a row lie minutes apart; the best of them is the row (scripts/bench_merge.py). In each a row looks for its fastest call for
+# --benchmark_min_time (0.02 s) of processor time; a peer's for five times as long on the clock, as rows of Google Benchmark take with the calls
+# by which it finds how many to make. A room whose folder has a file `ranks` runs once per number in it, on that many MPI ranks, and in the first pass
 # only: it compares by turns within each row.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -83,7 +84,7 @@ fi
 # measure_peer SCRIPT [--threads N]
 measure_peer() {
   echo "pleat: pass $pass of $passes, bench/peers/$1.py ${*:2}" >&2
-  "$python" "bench/peers/$1.py" "${@:2}" --filter "$filter" --seconds "$window" --out "$parts/$pass/peer.$1${3:+.$3}.json" ||
+  "$python" "bench/peers/$1.py" "${@:2}" --filter "$filter" --seconds "$(awk "BEGIN { print 5 * $window }")" --out "$parts/$pass/peer.$1${3:+.$3}.json" ||
     echo "pleat: bench/peers/$1.py failed; its rows are missing" >&2
 }
 measure_peers() {

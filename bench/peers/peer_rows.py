@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 """What the peers' scripts share: their arguments, how a call is timed, and rows in Google Benchmark's JSON.
 
-A peer's figure is its fastest call, as ours (bench/support/repeat.hpp): this machine may be shared. scripts/bench.sh gives both the same
-time to look for it, in each of its passes.
+A peer's figure is its fastest call, as ours (bench/support/repeat.hpp): this machine may be shared. scripts/bench.sh looks for it
+in each of its passes.
 """
 import argparse
 import json
