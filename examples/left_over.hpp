@@ -15,7 +15,7 @@ void refuse_left_over(int argc, char const* const* argv, std::string const& prog
                       Takes const& takes) {
   for (int i = 1; i < argc; ++i) {
     std::string_view const argument = argv[i];
-    if (argument == "--thread-ranks" || argument == "--threads") ++i;  // and its number
+    if ((argument == "--thread-ranks" || argument == "--threads") && i + 1 < argc) ++i;  // and its number
     else if (!argument.starts_with("--thread-ranks=") && !argument.starts_with("--threads=") && !takes(argument))
       throw pleat::error{program, "nobody takes the argument '" + std::string(argument) + "'", "Say " + usage};
   }

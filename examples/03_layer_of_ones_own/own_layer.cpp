@@ -65,10 +65,10 @@ struct forgetful : scale_features<double> {
 };
 
 int main(int argc, char** argv) {
-  bool const mistake = argc > 1 && std::string_view(argv[1]) == "--mistake";
   return pl::run::launch(argc, argv, [&](pl::world& world) {
+    bool mistake = false;
     refuse_left_over(argc, argv, "own_layer", "own_layer [--mistake]",
-                     [&](std::string_view argument) { return argument == "--mistake"; });
+                     [&](std::string_view argument) { return argument == "--mistake" && (mistake = true); });
     auto const proof = mistake ? pl::nn::check_gradients(forgetful("own", 5), {3, 5})
                                : pl::nn::check_gradients(scale_features<double>("own", 5), {3, 5});
     char line[120];

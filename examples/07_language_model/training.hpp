@@ -110,8 +110,9 @@ template <class T> void train_in(options const& o, pl::world& world) {
   pl::io::folder_claim claim;
   pl::comm::on_root(world.comm, [&] {  // not only when there is something to lose
     if (!o.checkpoint.empty()) {
+      pl::io::demand_checkpoint_folder(o.checkpoint, true);
+      claim = pl::io::folder_claim(o.checkpoint);  // what it holds may change until then
       pl::io::demand_checkpoint_folder(o.checkpoint, o.resume);
-      claim = pl::io::folder_claim(o.checkpoint);
     }
     for (auto const& file : {o.out, o.json, o.trace})
       if (!file.empty()) pl::io::demand_writable_file(file);
@@ -161,6 +162,8 @@ template <class T> void train_in(options const& o, pl::world& world) {
   f.first_step = step;
   voice out(o, step, root && !o.quiet);
   if (!remark.empty()) out.say(remark);
+  if (auto const& why = claim.without_lock(); !why.empty())
+    out.say("'" + o.checkpoint + "' cannot be locked (" + why + "): see to it that no other job writes there");
   for (auto const& r : remarks(o, plan, text.validation.size())) out.say(r);
 
   auto const validate = [&] {

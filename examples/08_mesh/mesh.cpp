@@ -26,7 +26,7 @@ int main(int argc, char** argv) {
     for (int i = 1; i < argc; ++i)
       if (std::strcmp(argv[i], "--help") == 0) return world.say(usage);
     refuse_left_over(argc, argv, "mesh", usage, [&](std::string_view argument) {
-      bool const takes = text.empty() && argument[0] != '-' && argument.find('=') != argument.npos;
+      bool const takes = text.empty() && !argument.starts_with('-') && argument.find('=') != argument.npos;
       if (takes) text = argument;
       return takes;
     });

@@ -64,16 +64,18 @@ TEST_CASE("exp, log, tanh, sigmoid, erf and the normal distribution in float kee
   CHECK(s <= 2.5);
   CHECK(r <= 1);
   CHECK(n <= 1.5);
-  // below zero the rounding of x² (2^-24 of it) is magnified by the exponent x²/2: 12 units at -5; and the fit is
-  // allowed an error of 3e-8·(1 + x²): 13
-  CHECK(m <= 25);
+  // below zero the rounding of x² (2^-24 of it) is magnified by the exponent x²/2: 12.5 units at -5; log2(e) as a
+  // float is off by 1.3e-8 of itself, which the same exponent magnifies: 3; the fit is allowed an error of
+  // 3e-8·(1 + x²): 13; and two roundings
+  CHECK(m <= 30);
   CHECK(g <= 2);
-  CHECK(h <= 25);
+  CHECK(h <= 30);
 }
 
 TEST_CASE("GELU's tail fades to zero, and its slope with it", "[compute][math]") {
-  // What the scaling makes of numbers below 2^-126 is at most that far off, times |x|; what is above has 175 units of
-  // 2^-24 (x²/2 by the rounding of x², and 3e-8·(1 + x²) by the fit: at 13, 85 and 86).
+  // What the scaling makes of numbers below 2^-126 is at most that far off, times |x|; what is above has 192 units of
+  // 2^-24 (x²/2 by the rounding of x², 1.3e-8·x²/2 by log2(e) as a float, and 3e-8·(1 + x²) by the fit: at 13, 85, 19
+  // and 86; and two roundings).
   double most = 0;
   float before = 0;
   bool falls = true;
@@ -88,7 +90,7 @@ TEST_CASE("GELU's tail fades to zero, and its slope with it", "[compute][math]")
     if (math::bits(y) != math::bits(math::gelu(x))) falls = false;
   }
   CAPTURE(most);
-  CHECK(most <= 175);
+  CHECK(most <= 192);
   CHECK(falls);
   CHECK(before < -1e-6f);
 }

@@ -6,7 +6,7 @@ alone   every header compiles by itself and twice in one file, without a warning
 hostile all headers compile, in either order, after macros that other people's headers are known to define
 macros  the headers define no macro that is not named PLEAT_
 once    kernels/once.cpp reaches every header that has a PLEAT_COMPILED_ONCE: else a program that links pleat::kernels misses it; the word PLEAT_ONCE
-        goes first, stands on no virtual function, operator or destructor, and its header includes base/config.hpp
+        goes first, stands on no inline or virtual function, operator or destructor, and its header includes base/config.hpp
 no_kokkos  a header that says that it needs no Kokkos includes none by any way, and compiles where there is none; so do the bit logic of every form,
         the words of recipes, observers, files and transports, whatever they say
 remedies  every error that is thrown or made says what to do: it has a third argument (examples, too); every header says what it is for: `\\file`
@@ -29,7 +29,7 @@ import time
 
 INCLUDE = re.compile(r'^\s*#\s*include\s*[<"]([^>"]+)[>"]', re.M)
 # How a line with PLEAT_ONCE begins, and what the word is not for (base/config.hpp): a template is neither virtual nor an assignment.
-FIRST = re.compile(r"^ *PLEAT_ONCE (\[\[[^\]]*\]\] )*(?!.*(\bvirtual\b|\boverride\b|\boperator\b|~\w+\())")
+FIRST = re.compile(r"^ *PLEAT_ONCE (\[\[[^\]]*\]\] )*(?!.*(\binline\b|\bvirtual\b|\boverride\b|\boperator\b|~\w+\())")
 # Defined by <complex.h>, <termios.h>, <sys/sysmacros.h>, <math.h> of older systems, X11, Windows and Fortran-style codes.
 HOSTILE = ("I B0 B50 B75 small near far interface OVERFLOW UNDERFLOW DOMAIN SING None Bool True False "
            "Success Always Status Complex PI SQR").split()
@@ -196,7 +196,7 @@ def once(args):
     late = [(h, line.strip()) for h in marked for line in (args.include / h).read_text().splitlines()
             if re.search(r"\bPLEAT_ONCE\b(?!_)", line) and not FIRST.match(line)]
     for h, line in late:
-        print(f"--- {h}: PLEAT_ONCE goes first, then attributes, and not on virtual functions, operators and destructors: {line}")
+        print(f"--- {h}: PLEAT_ONCE goes first, then attributes, and not on inline or virtual functions, operators and destructors: {line}")
     print(f"{len(listed)} headers have something that is compiled once")
     return 1 if missing or borrowed or late or not listed else 0
 

@@ -934,6 +934,9 @@ TEST_CASE("a folder that another job writes into is refused on every rank, and f
   CHECK(train(true).empty());
   CHECK(pl::io::has_checkpoint(f.path()));
   CHECK(!std::filesystem::exists(f / "lock"));
+  // A job that saves there is no reason to remove the folder.
+  pl::io::folder_claim const other(f.path());
+  CHECK_THAT(train(false), ContainsSubstring("another job writes into this folder"));
 }
 
 TEST_CASE("a second fit begins with an optimizer that remembers nothing of the first") {

@@ -321,11 +321,12 @@ class distill {
   [[nodiscard]] error_kind leaves_errors() const noexcept { return error_kind::trained; }
 
   [[nodiscard]] std::string name() const { return what; }
-  /// What else decides, run::fit compares when it begins.
+  /// What else decides, run::fit compares when it begins, where teachers hear of it.
   void settings(settings_words& say) const {
-    say("data", std::to_string(data_->size) + " samples"), say("teachers", teachers_.size());
-    say("temperature", options_.temperature), say("hard_weight", options_.hard_weight);
-    say("feature_weight", options_.feature_weight), say("fit.epochs", options_.fit.epochs);
+    std::vector<double> weights;
+    for (auto const& t : teachers_) weights.push_back(t.weight());
+    say("teachers", weights), say("temperature", options_.temperature);
+    say("hard_weight", options_.hard_weight), say("feature_weight", options_.feature_weight);
   }
   [[nodiscard]] distill_options const& options() const noexcept { return options_; }
 

@@ -105,6 +105,9 @@ template <class Step> [[nodiscard]] std::string name_of_step(Step const& step) {
 
 /// What ranks must have been told alike, a line for the step and for each of its settings.
 template <class Step> [[nodiscard]] std::string words_of_step(Step const& step) {
+  static_assert(
+      tells_settings<Step> || !requires { step.settings(); },
+      "pleat: a transform tells its settings by 'void settings(pleat::compress::settings_words& say) const'");
   settings_words words(name_of_step(step));
   if constexpr (tells_settings<Step>) step.settings(words);
   return words.text();

@@ -23,7 +23,8 @@ namespace pleat::io {
 /// ends, by kill -9 too: whoever comes then gets it at once, and the file, which is then left behind, means nothing.
 ///
 /// On a network folder the lock is as good as the mount: with NFS it holds between machines, mounted with
-/// `local_lock=flock` or Lustre's `localflock` within one only.
+/// `local_lock=flock` or Lustre's `localflock` within one only; and a network
+/// may keep the lock of a machine that has crashed for longer.
 class folder_claim {
  public:
   /// No folder.
@@ -33,6 +34,8 @@ class folder_claim {
     auto const call = detail::call_on("folder_claim", folder);
     for (;;) {
       file_ = detail::open_file(path_, O_RDWR | O_CREAT);
+      if (!file_.is_open() && errno == EACCES)
+        file_ = detail::open_file(path_, O_RDONLY);  // another user's: flock asks for no more
       int held = 0;
       if (file_.is_open()) held = ::flock(file_.get(), LOCK_EX | LOCK_NB);
       if (!file_.is_open() || (held != 0 && errno != EWOULDBLOCK)) {
@@ -41,7 +44,9 @@ class folder_claim {
         return;
       }
       if (held != 0)
-        throw error{call, "another job writes into this folder", "Wait until it has ended, or name another folder"};
+        throw error{
+            call, "another job writes into this folder",
+            "Wait until it has ended, or name another folder; if its machine is gone for good, remove '" + path_ + "'"};
       // Who held it before may have removed the file since it was opened here.
       struct stat mine {
       }, there{};

@@ -129,14 +129,16 @@ PLEAT_ONCE [[nodiscard]] evaluation of_squares(io::dataset const& data, std::spa
   for (float const t : data.targets) e.target_squares += static_cast<double>(t) * static_cast<double>(t);
   if (double const n = static_cast<double>(data.size * data.target.size()); n > 0)
     e.mean_square /= n, e.target_squares /= n;
+  else e.mean_square = e.target_squares = std::numeric_limits<double>::quiet_NaN();
   return e;
 }
 }  // namespace detail
 
 /// Judges the answers to every sample of `data`, each on one rank, in batches of `batch`: against its class (the answer
 /// is the class of the largest output, the first one if several are largest) or against its targets. Collective; the
-/// same result on every rank, and on any number of data ranks and stages. Sharded parameters (state_stage = 3) are gathered layer by layer for every batch; larger
-/// batches gather less often. Of a set without samples error and loss are NaN.
+/// same result on every rank, and on any number of data ranks and stages. Sharded parameters (state_stage = 3) are
+/// gathered layer by layer for every batch; larger batches gather less often. Of a set without samples error and loss
+/// (with targets: the mean square) are NaN.
 /// \throws error on every rank alike, also what a layer of one rank has to say (where parts lie along a tensor axis: on
 /// that rank; so is what breaks off a walk of state stage 3: no memory for its input, parameters that did not come)
 template <class T, class Space>

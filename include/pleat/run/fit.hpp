@@ -197,8 +197,9 @@ template <class T, class Space>
   io::folder_claim claim;
   if (!options.checkpoint.empty()) {  // not only when the first epoch is over
     comm::on_root(m.all_ranks(), [&] {
+      io::demand_checkpoint_folder(options.checkpoint, true);
+      claim = io::folder_claim(options.checkpoint);  // what it holds may change until then
       io::demand_checkpoint_folder(options.checkpoint, options.resume);
-      claim = io::folder_claim(options.checkpoint);
     });
     std::string why = claim.without_lock();
     comm::share_text(m.all_ranks(), why);
