@@ -29,6 +29,7 @@
 #include <utility>
 #include <vector>
 
+#include <pleat/base/number_text.hpp>
 #include <pleat/comm/communicator.hpp>
 #include <pleat/compress/teacher.hpp>
 #include <pleat/io/checksum.hpp>
@@ -130,11 +131,6 @@ inline void measure_dropped(top_scores& t) {
     t.dropped_max = std::max(t.dropped_max, share);
   }
 }
-[[nodiscard]] inline std::string plain(double x) {
-  char text[40];
-  auto const end = std::to_chars(text, text + sizeof text, x);
-  return {text, end.ptr};
-}
 
 }  // namespace detail
 
@@ -148,8 +144,8 @@ inline void write_targets(std::string const& path, top_scores const& t, io::data
   w.metadata("pleat.targets.classes", std::to_string(t.classes));
   w.metadata("pleat.targets.data", detail::fingerprint(data));
   w.metadata("pleat.targets.checksum", detail::checksum_of(t));
-  w.metadata("pleat.targets.dropped_mean", detail::plain(t.dropped_mean));
-  w.metadata("pleat.targets.dropped_max", detail::plain(t.dropped_max));
+  w.metadata("pleat.targets.dropped_mean", pleat::detail::number_text(t.dropped_mean));
+  w.metadata("pleat.targets.dropped_max", pleat::detail::number_text(t.dropped_max));
   w.write(path);
 }
 

@@ -6,7 +6,6 @@
 #pragma once
 
 #include <algorithm>
-#include <charconv>
 #include <cmath>
 #include <cstdio>
 #include <ostream>
@@ -15,6 +14,7 @@
 #include <vector>
 
 #include <pleat/base/config.hpp>
+#include <pleat/base/number_text.hpp>
 
 namespace pleat::compress {
 
@@ -22,10 +22,7 @@ namespace detail {
 
 /// Digits that read back as the same double; JSON has no NaN, so that becomes null.
 PLEAT_ONCE [[nodiscard]] std::string json_number(double x) {
-  if (!std::isfinite(x)) return "null";
-  char text[32];
-  auto const end = std::to_chars(text, text + sizeof text, x);
-  return {text, end.ptr};
+  return std::isfinite(x) ? pleat::detail::number_text(x) : "null";
 }
 
 /// A JSON string: quotes, backslashes and control characters escaped; other bytes as they are (UTF-8).
