@@ -9,8 +9,7 @@
 # The filter is a regular expression on names: 'gemm/f32', 'train_step/mlp'. Everything runs N times (3), all programs and then all peers, so that
 # the runs of a row lie minutes apart; the best of them is the row (scripts/bench_merge.py). In each a row looks for its fastest call for
 # --benchmark_min_time (0.02 s) of processor time; a peer's for five times as long on the clock, as rows of Google Benchmark take with the calls
-# by which it finds how many to make. A room whose folder has a file `ranks` runs once per number in it, on that many MPI ranks, and in the first pass
-# only: it compares by turns within each row.
+# by which it finds how many to make. A room whose folder has a file `ranks` runs once per number in it, on that many MPI ranks.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 filter=. peers=yes passes=3 window=0.02 further=()
@@ -62,7 +61,7 @@ measure_ours() {
     program=build/release/bin/bench_$room
     if [[ ! -e bench/$room/ranks ]]; then
       measure "bench_$room" "$filter" "$program"
-    elif [[ $pass == 1 ]]; then
+    else
       for ranks in $(cat "bench/$room/ranks"); do measure "bench_$room.$ranks" "$filter" launch -n "$ranks" "$program"; done
     fi
     if [[ $room == compute || $room == compress ]] && grep -qw avx512f /proc/cpuinfo 2>/dev/null; then

@@ -6,8 +6,9 @@
     scripts/bench_merge.py out.json part.json …      a part of a peer is called peer.*.json, one without AVX-512 *.isa:avx2.json
 
 All are Google Benchmark's format. A row that several parts have, one of each pass, becomes the fastest of them: what disturbs only ever
-makes slower. Of its counters those which compare (performance_page.FIGURES) become the medians of the passes: they were found by turns
-within each pass, and the fastest pass is the one that was kind to our side of the quotient.
+makes slower. Of its counters those which compare (performance_page.FIGURES, PAIRED) become the medians of the passes: they were found by turns
+within each pass, and the fastest pass is the one that was kind to our side of the quotient. Of those in PAIRED the least and the largest of the
+passes are kept beside, as `…_least` and `…_most`.
 """
 import json
 import os
@@ -15,7 +16,7 @@ import re
 import statistics
 import sys
 
-from performance_page import FIGURES, time_of
+from performance_page import FIGURES, PAIRED, time_of
 
 
 def best_of(runs):
@@ -25,8 +26,10 @@ def best_of(runs):
         return failed
     row = {**min(runs, key=time_of), "repetitions": len(runs)}
     row.pop("repetition_index", None)
-    for key in FIGURES.keys() & row.keys():
+    for key in (FIGURES.keys() | PAIRED) & row.keys():
         row[key] = statistics.median(r[key] for r in runs if key in r)
+    for key in PAIRED & row.keys():  # no pass is picked: how far apart they lie is part of the figure
+        row[f"{key}_least"], row[f"{key}_most"] = (of(r[key] for r in runs if key in r) for of in (min, max))
     return row
 
 

@@ -3,14 +3,15 @@
 """What the library has set itself to reach, and which rows of a benchmark run tell: the table at the head of docs/performance.md.
 
 An aim takes figures from the rows (one for each row that it speaks of) and compares the worst of them with its bar. Rows that a run does not have
-are said to be missing; an aim is never taken as met for want of rows. A bar may depend on what the processor has, which the run says ("isa" of its
+are said to be missing; an aim is never taken as met for want of rows. `chance` takes what the same rows give where both sides are the peer: it is told
+beside the worst, and excuses nothing. A bar may depend on what the processor has, which the run says ("isa" of its
 context, from bench/support/main.cpp); aims without a bar for it are left out.
 """
 import collections
 import math
 import re
 
-Aim = collections.namedtuple("Aim", "what bar at_least figures mean", defaults=(False,))
+Aim = collections.namedtuple("Aim", "what bar at_least figures mean chance", defaults=(False, None))
 
 
 ISAS = {"avx512+vnni": "AVX-512 with VNNI", "avx512": "AVX-512 without VNNI", "avx2": "AVX2", "scalar": "no vectors"}
@@ -76,7 +77,7 @@ def beside_avx512(bar):
 TRAINING = r"gemm/f32/(\d+x\d+x\d+/(nt|tn)|(64|256)x(300x100|100x10))/threads:1"
 SECTION_5 = r"(1x20x5x5@28|20x50x5x5@12|16x16x3x3@32/padding:1|16x32x3x3@32/padding:1|32x32x3x3@32/padding:1|64x64x3x3@32/padding:1)"
 AIMS = [
-    Aim("`comm` over a call written by hand, 8 B to 64 MiB: time", 1.02, False, counter(r"comm/ratio/.+", "ratio_median")),
+    Aim("`comm` over a call written by hand, 8 B to 64 MiB: time", 1.02, False, counter(r"comm/ratio/.+", "ratio_median"), chance=counter(r"comm/ratio/.+", "ratio_itself")),
     Aim("float product, every shape, one thread: speed over OpenBLAS", 0.93, True, over_peer(r"gemm/f32/.+/threads:1", "openblas")),
     Aim("… over the shapes of training: geometric mean", 1.0, True, over_peer(TRAINING, "openblas"), True),
     Aim("convolution, forward and both gradients, one thread: speed over PyTorch", 1.0, True, over_peer(rf"conv2d/(forward|backward_input|backward_weight)/{SECTION_5}/batch:\d+/threads:1", "pytorch")),
@@ -135,6 +136,8 @@ def judge(ours, peers, isa=None):
             row, value = (min if aim.at_least else max)(figures.items(), key=lambda f: f[1])
             row = row.replace("comm/ratio/", "comm/")  # the row's name where the page shows it
             row = f"`{row}`" if len(figures) == 1 else f"`{row}`, the worst of {len(figures)}"
+        if aim.chance and (itself := aim.chance(ours, peers)):
+            row += f"; the peer beside itself {min(itself.values()):.3f} to {max(itself.values()):.3f}"
         yield aim, value, row, value >= aim.bar if aim.at_least else value <= aim.bar
 
 

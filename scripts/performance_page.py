@@ -43,6 +43,8 @@ FIGURES = {
     "copies": ("{} copies of the weights", math.ceil),
     "float_over_this": ("{}× faster than float", math.floor, "{} of float's speed, **behind**"),
 }
+# Of the rows comm/ratio/...: ours over a call by hand, and how far from 1 chance alone gets.
+PAIRED = {"ratio_median", "ratio_low", "ratio_high", "ratio_itself"}
 # Peers whose rows are not called as ours: what follows "peer/" -> who, and the name of our row.
 ALIASES = [
     (re.compile(r"std_sort/(\d+)$"), "std_sort", r"sort/f32/\1/threads:1"),
@@ -195,9 +197,23 @@ def ratio_of(name, who, ours, peers):
     return ours[name].time / peers[name][who].time
 
 
+def span(counters, key):
+    """The least and the largest of the passes, rounded outwards; of one pass the figure itself."""
+    low, high = counters.get(f"{key}_least", counters[key]), counters.get(f"{key}_most", counters[key])
+    return f"{math.floor(low * 1000 + 1e-9) / 1000:.3f} to {math.ceil(high * 1000 - 1e-9) / 1000:.3f}"
+
+
+def chance(name, ours):
+    """Beside a call by hand: how far apart the passes lie, and what MPI beside itself gives by the same turns."""
+    paired = ours.get(name.replace("comm/", "comm/ratio/", 1)) if name.startswith("comm/") else None
+    if not paired or not {"ratio_median", "ratio_itself"} <= paired.counters.keys():
+        return ""
+    return f"ratio {span(paired.counters, 'ratio_median')}; MPI beside itself {span(paired.counters, 'ratio_itself')}"
+
+
 def beside(name, ours, peers):
     """What a row's own counters say, and the most memory that it and its peers needed."""
-    said, peak = [ours[name].figure()], ours[name].counters.get("peak_MB")
+    said, peak = [ours[name].figure(), chance(name, ours)], ours[name].counters.get("peak_MB")
     theirs = [f"{title(who)} {row.counters['peak_MB']:,.0f} MB" for who, row in sorted(peers.get(name, {}).items()) if "peak_MB" in row.counters]
     if peak is not None and theirs:
         said.append(f"memory at the most {math.ceil(peak):,} MB, {', '.join(theirs)}")
@@ -399,8 +415,9 @@ def page(bench):
            "A ratio is our time divided by the peer's, in one run on one machine: below 1 we are faster. Rows in which we are slower say "
            f"*{BEHIND}*. Ratios are rounded up, speed-ups down. A row's time, ours and a peer's alike, is that of its fastest call in {passes(bench)} over all programs "
            "and peers, minutes apart (rows that no peer's script measures: some are the mean of a short window); a figure for which a row takes turns within itself is the median "
-           "of the passes. Beside MPI the ratio is the median over rounds of four turns "
-           "(ours, by hand, by hand, ours, or the other way round) in one pass.", ""]
+           "of the passes. Beside MPI the ratio of a pass is the median over rounds of four turns (ours, by hand, by hand, ours, or the other way round), and the "
+           "row's the median of the passes, none picked; beside it stand the least and the largest of them, and the same figures of one turn by hand over "
+           "another one: how far from 1 chance alone gets.", ""]
     out += machine_lines(bench.get("context", {})) + [""]
     if not ours:
         return "\n".join(out + ["There are no rows in the file.", ""])

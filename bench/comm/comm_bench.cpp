@@ -6,7 +6,11 @@
 #include <benchmark/benchmark.h>
 
 #ifdef PLEAT_HAS_MPI
+#include <alloca.h>
+
 #include <algorithm>
+#include <cmath>
+#include <cstdlib>
 #include <string>
 #include <vector>
 
@@ -22,9 +26,6 @@ using namespace pleat;
 index_t bulk(index_t bytes) { return std::clamp<index_t>(index_t{1 << 20} / std::max<index_t>(bytes, 256), 1, 1000); }
 index_t iterations(index_t bytes) {
   return bytes <= 65536 ? 60 : bytes <= (1 << 20) ? 40 : bytes <= (16 << 20) ? 10 : 6;
-}
-index_t rounds(index_t bytes) {
-  return bytes <= 4096 ? 500 : bytes <= 65536 ? 200 : bytes <= (1 << 20) ? 60 : bytes <= (16 << 20) ? 10 : 6;
 }
 
 enum class what { all_reduce, broadcast, all_gather, reduce_scatter, send_receive };
@@ -49,48 +50,57 @@ struct one {
     return copy;
   }
 
-  void library(what w) {
-    switch (w) {
-      case what::all_reduce:
-        return c.all_reduce(in, out);
-      case what::broadcast:
-        return c.broadcast(in, 0);
-      case what::all_gather:
-        return c.all_gather(std::span(in).first(part), std::span(out).first(part * static_cast<std::size_t>(c.size())));
-      case what::reduce_scatter:
-        return c.reduce_scatter(std::span(in).first(part * static_cast<std::size_t>(c.size())),
-                                std::span(out).first(part));
-      case what::send_receive:
-        if (c.rank() == 0) c.send(in, 1), c.receive(out, 1);
-        else if (c.rank() == 1) c.receive(out, 0), c.send(in, 0);
+  template <what W> void library() {
+    if constexpr (W == what::all_reduce) {
+      c.all_reduce(in, out);
+    } else if constexpr (W == what::broadcast) {
+      c.broadcast(in, 0);
+    } else if constexpr (W == what::all_gather) {
+      c.all_gather(std::span(in).first(part), std::span(out).first(part * static_cast<std::size_t>(c.size())));
+    } else if constexpr (W == what::reduce_scatter) {
+      c.reduce_scatter(std::span(in).first(part * static_cast<std::size_t>(c.size())), std::span(out).first(part));
+    } else {
+      if (c.rank() == 0) c.send(in, 1), c.receive(out, 1);
+      else if (c.rank() == 1) c.receive(out, 0), c.send(in, 0);
     }
   }
-  void by_hand(what w) {
+  template <what W> void by_hand() {
     int const n = static_cast<int>(in.size()), p = static_cast<int>(part);
-    switch (w) {
-      case what::all_reduce:
-        MPI_Allreduce(in.data(), out.data(), n, MPI_FLOAT, MPI_SUM, plain);
-        return;
-      case what::broadcast:
-        MPI_Bcast(in.data(), n, MPI_FLOAT, 0, plain);
-        return;
-      case what::all_gather:
-        MPI_Allgather(in.data(), p, MPI_FLOAT, out.data(), p, MPI_FLOAT, plain);
-        return;
-      case what::reduce_scatter:
-        MPI_Reduce_scatter_block(in.data(), out.data(), p, MPI_FLOAT, MPI_SUM, plain);
-        return;
-      case what::send_receive:
-        if (c.rank() == 0) {
-          MPI_Send(in.data(), n, MPI_FLOAT, 1, 0, plain);
-          MPI_Recv(out.data(), n, MPI_FLOAT, 1, 0, plain, MPI_STATUS_IGNORE);
-        } else if (c.rank() == 1) {
-          MPI_Recv(out.data(), n, MPI_FLOAT, 0, 0, plain, MPI_STATUS_IGNORE);
-          MPI_Send(in.data(), n, MPI_FLOAT, 0, 0, plain);
-        }
+    if constexpr (W == what::all_reduce) {
+      MPI_Allreduce(in.data(), out.data(), n, MPI_FLOAT, MPI_SUM, plain);
+    } else if constexpr (W == what::broadcast) {
+      MPI_Bcast(in.data(), n, MPI_FLOAT, 0, plain);
+    } else if constexpr (W == what::all_gather) {
+      MPI_Allgather(in.data(), p, MPI_FLOAT, out.data(), p, MPI_FLOAT, plain);
+    } else if constexpr (W == what::reduce_scatter) {
+      MPI_Reduce_scatter_block(in.data(), out.data(), p, MPI_FLOAT, MPI_SUM, plain);
+    } else if (c.rank() == 0) {
+      MPI_Send(in.data(), n, MPI_FLOAT, 1, 0, plain);
+      MPI_Recv(out.data(), n, MPI_FLOAT, 1, 0, plain, MPI_STATUS_IGNORE);
+    } else if (c.rank() == 1) {
+      MPI_Recv(out.data(), n, MPI_FLOAT, 0, 0, plain, MPI_STATUS_IGNORE);
+      MPI_Send(in.data(), n, MPI_FLOAT, 0, 0, plain);
     }
   }
 };
+
+/// Seconds of a call, from n of them in a row, as a program has it: the call stands in a loop. One function for each way,
+/// so that neither pays for what the compiler does with the other one beside it.
+template <what W> [[gnu::noinline]] double by_library(one& o, index_t n) {
+  double const begin = MPI_Wtime();
+  for (index_t i = 0; i < n; ++i) o.library<W>();
+  return (MPI_Wtime() - begin) / static_cast<double>(n);
+}
+template <what W> [[gnu::noinline]] double by_hand(one& o, index_t n) {
+  double const begin = MPI_Wtime();
+  for (index_t i = 0; i < n; ++i) o.by_hand<W>();
+  return (MPI_Wtime() - begin) / static_cast<double>(n);
+}
+struct pair {
+  double (*library)(one&, index_t);
+  double (*by_hand)(one&, index_t);
+};
+template <what W> constexpr pair both{by_library<W>, by_hand<W>};
 
 double largest(double seconds) {
   double all = seconds;
@@ -98,21 +108,16 @@ double largest(double seconds) {
   return all;
 }
 
-void run(benchmark::State& state, what w, index_t bytes, bool ours) {
+void run(benchmark::State& state, pair f, index_t bytes, bool ours) {
   one o(bytes);
   auto const n = bulk(bytes);
-  for (int i = 0; i < 3; ++i) o.library(w), o.by_hand(w);
+  for (int i = 0; i < 3; ++i) f.library(o, 1), f.by_hand(o, 1);
   std::vector<double> seconds;
   for (auto _ : state) {
     double mine = 0;
     for (bool const now : {ours, !ours}) {  // the other one runs too, untimed, so that both find the same caches
       MPI_Barrier(o.plain);
-      double const begin = MPI_Wtime();
-      if (now)
-        for (index_t i = 0; i < n; ++i) o.library(w);
-      else
-        for (index_t i = 0; i < n; ++i) o.by_hand(w);
-      double const t = largest((MPI_Wtime() - begin) / static_cast<double>(n));
+      double const t = largest((now ? f.library : f.by_hand)(o, n));
       if (now == ours) mine = t;
     }
     state.SetIterationTime(mine);
@@ -124,56 +129,62 @@ void run(benchmark::State& state, what w, index_t bytes, bool ours) {
 }
 
 /// The ratio itself, what the target (<= 1.02) is about: the median over rounds of four turns each - ours, by hand, by
-/// hand, ours, or the other way round - so that what disturbs or drifts meets both alike. `ratio_itself` is one turn by
-/// hand over the other of the same round: how far from 1 chance alone gets.
-void ratio(benchmark::State& state, what w, index_t bytes) {
+/// hand, ours, or the other way round - so that what disturbs or drifts meets both alike. Rounds go on for `window`
+/// seconds, and until there are `least_rounds`. Each pair of rounds has its frames elsewhere in a page, as the calls of
+/// a program have: where MPI's own frames lie is felt by a message of a few bytes, in one process as a hundredth of its
+/// time for us and in the next one against us. How far from 1 chance alone gets, twice over: `ratio_low` and
+/// `ratio_high` are the ranks among the rounds' ratios between which the true median lies in 95 of 100 runs, whatever
+/// they are distributed like; `ratio_itself` is one turn by hand over the other of the same round, by the same median
+/// (of two turns instead of four: chance moves it further).
+void ratio(benchmark::State& state, pair f, index_t bytes) {
+  constexpr double window = 0.6;
+  constexpr std::size_t least_rounds = 12;
   one o(bytes);
   auto const n = std::min<index_t>(bulk(bytes), 200);  // short turns: most rounds are disturbed by nobody
+  std::size_t depth = 0;
   auto const turn = [&](bool ours) {
     MPI_Barrier(o.plain);
-    double const begin = MPI_Wtime();
-    if (ours)
-      for (index_t i = 0; i < n; ++i) o.library(w);
-    else
-      for (index_t i = 0; i < n; ++i) o.by_hand(w);
-    return largest((MPI_Wtime() - begin) / static_cast<double>(n));
+    auto* volatile const below = static_cast<char*>(alloca(16 + depth));  // the calls' frames begin here
+    below[0] = 0;
+    return largest((ours ? f.library : f.by_hand)(o, n));
   };
-  for (int i = 0; i < 3; ++i) o.library(w), o.by_hand(w);
+  for (int i = 0; i < 3; ++i) f.library(o, 1), f.by_hand(o, 1);
   std::vector<double> ratios, itself;
-  double ours = 1e9, plain = 1e9;
-  bool first = false;
   for (auto _ : state) {
-    first = !first;
-    double const a = turn(first), b = turn(!first), c = turn(!first), d = turn(first);
-    double const mine = first ? a + d : b + c, hand = first ? b + c : a + d;
-    ratios.push_back(mine / hand);
-    itself.push_back(first ? b / c : a / d);
-    ours = std::min(ours, first ? std::min(a, d) : std::min(b, c));
-    plain = std::min(plain, first ? std::min(b, c) : std::min(a, d));
-    state.SetIterationTime(mine + hand);
+    double const begin = MPI_Wtime();
+    bool first = false;
+    do {
+      first = !first;
+      depth = ratios.size() / 2 * 592 % 4096;  // every multiple of 16 in turn
+      double const a = turn(first), b = turn(!first), c = turn(!first), d = turn(first);
+      double const mine = first ? a + d : b + c, hand = first ? b + c : a + d;
+      ratios.push_back(mine / hand);
+      itself.push_back(first ? b / c : d / a);
+    } while (largest(MPI_Wtime() - begin) < window || ratios.size() < least_rounds);
+    state.SetIterationTime(largest(MPI_Wtime() - begin));
   }
-  auto const middle = [](std::vector<double>& v) {
-    std::sort(v.begin(), v.end());
-    return v[v.size() / 2];
+  std::sort(ratios.begin(), ratios.end());
+  std::sort(itself.begin(), itself.end());
+  auto const of = [](std::vector<double> const& v, double rank) {
+    return v[static_cast<std::size_t>(std::clamp(rank, 0.0, static_cast<double>(v.size() - 1)))];
   };
-  state.counters["ratio_best"] = ours / plain;
-  state.counters["ratio_median"] = middle(ratios);
-  state.counters["ratio_itself"] = middle(itself);
+  double const rounds = static_cast<double>(ratios.size()), half = 1.96 * std::sqrt(rounds) / 2;
+  state.counters["rounds"] = rounds;
+  state.counters["ratio_median"] = of(ratios, rounds / 2);
+  state.counters["ratio_low"] = of(ratios, std::floor(rounds / 2 - half));
+  state.counters["ratio_high"] = of(ratios, std::ceil(rounds / 2 + half));
+  state.counters["ratio_itself"] = of(itself, rounds / 2);
 }
 
 /// What lies around MPI's call, in ns, from the least times by turns: on one rank, whose calls wait for nobody.
-void around(benchmark::State& state, what w) {
+void around(benchmark::State& state, pair f) {
   one o(8);
   constexpr int n = 20000;
   double ours = 1e9, plain = 1e9;
   for (auto _ : state) {
-    double const begin = MPI_Wtime();
-    for (int i = 0; i < n; ++i) o.library(w);
-    double const between = MPI_Wtime();
-    for (int i = 0; i < n; ++i) o.by_hand(w);
-    double const end = MPI_Wtime();
-    ours = std::min(ours, (between - begin) / n), plain = std::min(plain, (end - between) / n);
-    state.SetIterationTime((between - begin) / n);
+    double const mine = f.library(o, n), hand = f.by_hand(o, n);
+    ours = std::min(ours, mine), plain = std::min(plain, hand);
+    state.SetIterationTime(mine);
   }
   state.counters["ns_around"] = (ours - plain) * 1e9;
 }
@@ -201,21 +212,21 @@ std::string named(index_t bytes) {
 
 int register_all() {
   struct entry {
-    what w;
+    pair f;
     char const* name;
   };
-  constexpr entry entries[] = {{what::all_reduce, "all_reduce"},
-                               {what::broadcast, "broadcast"},
-                               {what::all_gather, "all_gather"},
-                               {what::reduce_scatter, "reduce_scatter"},
-                               {what::send_receive, "send_receive"}};
+  constexpr entry entries[] = {{both<what::all_reduce>, "all_reduce"},
+                               {both<what::broadcast>, "broadcast"},
+                               {both<what::all_gather>, "all_gather"},
+                               {both<what::reduce_scatter>, "reduce_scatter"},
+                               {both<what::send_receive>, "send_receive"}};
   char const* const ranks =
       std::getenv("OMPI_COMM_WORLD_SIZE") ? std::getenv("OMPI_COMM_WORLD_SIZE") : std::getenv("PMI_SIZE");
   if (!ranks) return 0;
   if (std::string(ranks) == "1") {  // alone there is no message to compare
     for (auto const& e : entries)
-      if (e.w != what::send_receive)
-        benchmark::RegisterBenchmark((std::string("comm/around/") + e.name + "/ranks:1").c_str(), around, e.w)
+      if (e.f.library != both<what::send_receive>.library)
+        benchmark::RegisterBenchmark((std::string("comm/around/") + e.name + "/ranks:1").c_str(), around, e.f)
             ->UseManualTime()
             ->Iterations(400);
     return 0;
@@ -226,13 +237,11 @@ int register_all() {
                                 index_t{256} << 10, index_t{2} << 20, index_t{16} << 20, index_t{64} << 20}) {
       auto const about = std::string("/") + e.name + "/f32/" + named(bytes) + tail;
       auto const n = iterations(bytes);
-      benchmark::RegisterBenchmark(("comm" + about).c_str(), run, e.w, bytes, true)->UseManualTime()->Iterations(n);
-      benchmark::RegisterBenchmark(("peer/mpi" + about).c_str(), run, e.w, bytes, false)
+      benchmark::RegisterBenchmark(("comm" + about).c_str(), run, e.f, bytes, true)->UseManualTime()->Iterations(n);
+      benchmark::RegisterBenchmark(("peer/mpi" + about).c_str(), run, e.f, bytes, false)
           ->UseManualTime()
           ->Iterations(n);
-      benchmark::RegisterBenchmark(("comm/ratio" + about).c_str(), ratio, e.w, bytes)
-          ->UseManualTime()
-          ->Iterations(rounds(bytes));
+      benchmark::RegisterBenchmark(("comm/ratio" + about).c_str(), ratio, e.f, bytes)->UseManualTime()->Iterations(1);
     }
   for (index_t bytes : {index_t{4096}, index_t{1} << 20, index_t{16} << 20})
     benchmark::RegisterBenchmark(("comm/lane_all_reduce/f32/" + named(bytes) + tail).c_str(), lanes, bytes)

@@ -38,7 +38,7 @@ BENCH = {
         row("train_step/mlp/batch:64/sgd/thread_ranks:2/iterations:25/manual_time", 520, speedup=1.925, share=0.9616),
         row("comm/all_reduce/f32/8B/ranks:2/iterations:9/manual_time", 110),
         row("peer/mpi/all_reduce/f32/8B/ranks:2/iterations:9/manual_time", 100),
-        row("comm/ratio/all_reduce/f32/8B/ranks:2/iterations:9/manual_time", 1, ratio_median=0.99),
+        row("comm/ratio/all_reduce/f32/8B/ranks:2/iterations:9/manual_time", 1, ratio_median=0.99, ratio_median_least=0.9801, ratio_median_most=0.9901, ratio_itself=1.0),
         row("comm/broadcast/f32/8B/ranks:2/iterations:9/manual_time", 110),
         row("peer/mpi/broadcast/f32/8B/ranks:2/iterations:9/manual_time", 100),
         row("sort/f32/1000/threads:1/real_time", 50, elements=2e7),
@@ -96,7 +96,7 @@ class Page(unittest.TestCase):
     def test_aims_are_judged_by_their_worst_row(self):
         self.assertEqual(self.aim("float product, every shape"), ["≥ 0.93", "0.500", "`gemm/f32/512x512x512/threads:1`, the worst of 2", "**missed**"])
         self.assertEqual(self.aim("train step: time"), ["≤ 0.8", "0.667", "`train_step/mlp/batch:64/sgd/threads:1`, the worst of 2", "holds"])
-        self.assertEqual(self.aim("`comm` over a call"), ["≤ 1.02", "0.990", "`comm/all_reduce/f32/8B/ranks:2`", "holds"])
+        self.assertEqual(self.aim("`comm` over a call"), ["≤ 1.02", "0.990", "`comm/all_reduce/f32/8B/ranks:2`; the peer beside itself 1.000 to 1.000", "holds"])
         self.assertEqual(self.aim("int8 product, K ≥ 512")[1:], ["3.00", "`int8_gemm/512x512x512/threads:1`", "holds"])
         self.assertEqual(self.aim("deterministic mode")[1:], ["1.24", "`train_step/mlp/batch:64/sgd/deterministic/threads:1`", "holds"])
 
@@ -136,6 +136,10 @@ class Page(unittest.TestCase):
         self.assertIn("memory at the most 339 MB, PyTorch 1,030 MB", self.line("| `train_step/gpt/threads:1`", "memory"))
         self.assertNotIn("memory", self.line("| `train_step/alone/threads:1`"))
         self.line("`exposed_communication`: ", "link:10Gbit", "modelled")
+
+    def test_beside_a_call_by_hand_stands_how_far_chance_gets(self):
+        self.assertIn("| ratio 0.980 to 0.991;", self.line("| `comm/all_reduce/f32/8B/ranks:2`"))  # rounded outwards
+        self.assertNotIn("itself", self.line("| `comm/broadcast/f32/8B/ranks:2`"))
 
     def test_pairs_and_marks(self):
         self.assertEqual(self.line("`gemm/f32/64x64x64/threads:1`", "|"), "| `gemm/f32/64x64x64/threads:1` | 100 µs | 5.0 GFLOP/s | 200 µs | 0.50 |")
@@ -181,7 +185,7 @@ class Page(unittest.TestCase):
         self.assertIn("| 300 µs | 900 µs | 3.00× |", self.text)
 
     def test_interleaved_pairs_beside_mpi(self):
-        self.assertEqual(self.line("| `comm/all_reduce"), "| `comm/all_reduce/f32/8B/ranks:2` | 110 µs | 100 µs | 0.99 |")
+        self.assertEqual(self.line("| `comm/all_reduce"), "| `comm/all_reduce/f32/8B/ranks:2` | 110 µs | ratio 0.980 to 0.991; MPI beside itself 1.000 to 1.000 | 100 µs | 0.99 |")
         self.assertIn("**1.10** behind", self.line("| `comm/broadcast"))
         self.assertNotIn("comm/ratio", self.text + "\n".join(self.aims))
 
@@ -254,6 +258,12 @@ class Merging(unittest.TestCase):
         self.assertEqual((best["real_time"], best["flops"], best["peak_MB"]), (2, 5e8, 5))  # of the same pass
         self.assertEqual((best["float_over_this"], best["repetitions"]), (4.0, 3))
         self.assertEqual(passes[1]["float_over_this"], 8.0)  # what was measured stays as it is
+
+    def test_no_pass_is_picked_where_turns_were_taken(self):
+        passes = [row("comm/ratio/x", t, ratio_median=of, ratio_itself=itself) for t, of, itself in ((1, 0.98, 1.0), (2, 1.05, 0.9), (3, 1.01, 1.2))]
+        best = bm.best_of(passes)
+        self.assertEqual([best[f"ratio_median{end}"] for end in ("", "_least", "_most")], [1.01, 0.98, 1.05])  # not the fastest pass's 0.98
+        self.assertEqual([best[f"ratio_itself{end}"] for end in ("", "_least", "_most")], [1.0, 0.9, 1.2])
 
     def test_the_best_pass_has_the_fastest_call(self):
         self.assertEqual(bm.best_of([row("gemm/x", 9, least_ns=500.0), row("gemm/x", 1, least_ns=700.0)])["real_time"], 9)
