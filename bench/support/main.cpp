@@ -4,7 +4,7 @@
 // must use manual time, the maximum over the ranks, so that all ranks agree when to stop.
 #include <Kokkos_Core.hpp>
 
-#include <pleat/compute/detail/isa.hpp>
+#include <pleat/base/isa.hpp>
 
 #include <benchmark/benchmark.h>
 
@@ -49,8 +49,8 @@ int main(int argc, char** argv) {
   bool const understood = !benchmark::ReportUnrecognizedArguments(count, arguments.data());
   if (understood) {
     // the aims' bars depend on it (scripts/performance_aims.py)
-    benchmark::AddCustomContext("isa", std::string(pleat::compute::isa::name(pleat::compute::isa::best())) +
-                                           (pleat::compute::isa::has_vnni() ? "+vnni" : ""));
+    benchmark::AddCustomContext(
+        "isa", std::string(pleat::isa::name(pleat::isa::best())) + (pleat::isa::has_vnni() ? "+vnni" : ""));
     Kokkos::ScopeGuard const kokkos(Kokkos::InitializationSettings().set_disable_warnings(true));
     silent_reporter silent;
     if (rank == 0) {

@@ -103,7 +103,7 @@ TEMPLATE_TEST_CASE("the bytes are those of ggml's reference quantizers", "", GGM
   codec::detail::run_scalar(0, 64, body);
   CHECK(bytes == parts[0].bytes);
 #if defined(__x86_64__)
-  if (!codec::detail::searched<format> && pleat::compute::isa::best() != pleat::compute::isa::level::scalar) {
+  if (!codec::detail::searched<format> && pleat::isa::best() != pleat::isa::level::scalar) {
     std::fill(bytes.begin(), bytes.end(), std::byte{0});
     codec::detail::run_avx2(0, 64, body);
     CHECK(bytes == parts[0].bytes);
@@ -160,7 +160,7 @@ TEMPLATE_TEST_CASE("every encoder of a format writes the same bytes, whatever co
       CHECK(codec::detail::load16(portable.data() + format::bytes) ==
             (format::offset == 128 || format::name == "int4_g32" ? 0x0000 : 0x8000));
 #if defined(__x86_64__)
-  if (pleat::compute::isa::best() != pleat::compute::isa::level::scalar) {
+  if (pleat::isa::best() != pleat::isa::level::scalar) {
     std::vector<byte_t> vectors(portable.size());
     codec::detail::encode_blocks_avx2(format{}, x.data(), blocks * 32 / format::block, vectors.data());
     CHECK(vectors == portable);
@@ -241,7 +241,7 @@ TEMPLATE_TEST_CASE("searches of many pieces side by side write the bytes of the 
         REQUIRE_NOTHROW(codec::detail::block_logic<format>::encode_into({blocks, 256}, x, {}, chosen.data()));
         REQUIRE(chosen == alone);
 #if defined(__x86_64__)
-        if (pleat::compute::isa::best() == pleat::compute::isa::level::scalar) continue;
+        if (pleat::isa::best() == pleat::isa::level::scalar) continue;
         std::vector<byte_t> eight(alone.size());
         codec::detail::encode_blocks_avx2(format{}, x.data(), blocks, eight.data());
         REQUIRE(eight == alone);
@@ -269,7 +269,7 @@ TEMPLATE_TEST_CASE(
       REQUIRE_NOTHROW(logic::encode_into(shape, x, {.search = false}, chosen.data()));
       REQUIRE(chosen == alone);
 #if defined(__x86_64__)
-      if (pleat::compute::isa::best() != pleat::compute::isa::level::scalar) {
+      if (pleat::isa::best() != pleat::isa::level::scalar) {
         codec::detail::encode_plain_avx2(format{}, x.data(), blocks, chosen.data());
         REQUIRE(chosen == alone);
       }

@@ -193,8 +193,8 @@ TEST_CASE(
   for (std::size_t s = 0; s < 3; ++s)
     CHECK(std::abs(codec::detail::counted_total(whole[s], factors[s]) - exact[s]) <=
           most[s] * 50 * (0x1p-56 + 50 * 0x1p-53));
-  for (auto level : {compute::isa::level::scalar, compute::isa::level::avx2, compute::isa::level::avx512}) {
-    if (level > compute::isa::best()) continue;
+  for (auto level : {pleat::isa::level::scalar, pleat::isa::level::avx2, pleat::isa::level::avx512}) {
+    if (level > pleat::isa::best()) continue;
     auto gradient = upstream;
     std::vector<std::int64_t> out(3);
     codec::detail::step_run const run{0, 150, 50, values.data(), gradient.data(), w.storage.steps.data(), -8, 7};

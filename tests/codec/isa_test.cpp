@@ -137,7 +137,7 @@ std::string all_lines() {
 
 // A child process of the test below, with PLEAT_ISA set.
 TEST_CASE("print the digests of all forms", "[.form_digest]") {
-  std::printf("\nisa=%s\n%s", pleat::compute::isa::name(pleat::compute::isa::best()), all_lines().c_str());
+  std::printf("\nisa=%s\n%s", pleat::isa::name(pleat::isa::best()), all_lines().c_str());
   std::fflush(stdout);
 }
 

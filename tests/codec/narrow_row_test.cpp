@@ -16,7 +16,7 @@
 namespace {
 
 namespace detail = pleat::codec::detail;
-namespace isa = pleat::compute::isa;
+namespace isa = pleat::isa;
 using pleat::index_t;
 
 std::vector<isa::level> levels() {

@@ -55,7 +55,7 @@ template <class T> results<T> run_portable(attention_shape const& s, guarded<T> 
 
 /// The host's path with the code of one instruction set.
 template <class T>
-results<T> run_at(compute::isa::level level, attention_shape const& s, guarded<T> const& qkv, guarded<T> const& dout) {
+results<T> run_at(pleat::isa::level level, attention_shape const& s, guarded<T> const& qkv, guarded<T> const& dout) {
   namespace d = compute::detail;
   results<T> r(s);
   T const scale = d::attention_scale<T>(s);
@@ -159,8 +159,8 @@ TEMPLATE_TEST_CASE("attention has the same bits on every path", "[compute][atten
     auto const one = run(s, qkv, dout, 1);
     CHECK(one.same(run(s, qkv, dout, 2)));
     CHECK(one.same(run_portable(s, qkv, dout)));
-    for (auto const level : {compute::isa::level::scalar, compute::isa::level::avx2, compute::isa::level::avx512})
-      if (level <= compute::isa::best()) CHECK(one.same(run_at(level, s, qkv, dout)));
+    for (auto const level : {pleat::isa::level::scalar, pleat::isa::level::avx2, pleat::isa::level::avx512})
+      if (level <= pleat::isa::best()) CHECK(one.same(run_at(level, s, qkv, dout)));
   }
 }
 

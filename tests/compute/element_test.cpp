@@ -32,10 +32,10 @@ using vector_support::instance;
 
 namespace {
 
-std::vector<pc::isa::level> levels() {
-  std::vector<pc::isa::level> l{pc::isa::level::scalar};
-  if (pc::isa::best() >= pc::isa::level::avx2) l.push_back(pc::isa::level::avx2);
-  if (pc::isa::best() >= pc::isa::level::avx512) l.push_back(pc::isa::level::avx512);
+std::vector<pleat::isa::level> levels() {
+  std::vector<pleat::isa::level> l{pleat::isa::level::scalar};
+  if (pleat::isa::best() >= pleat::isa::level::avx2) l.push_back(pleat::isa::level::avx2);
+  if (pleat::isa::best() >= pleat::isa::level::avx512) l.push_back(pleat::isa::level::avx512);
   return l;
 }
 

@@ -19,10 +19,10 @@ namespace {
 
 using host = Kokkos::DefaultHostExecutionSpace;
 
-std::vector<pc::isa::level> levels() {
-  std::vector<pc::isa::level> l{pc::isa::level::scalar};
-  if (pc::isa::best() >= pc::isa::level::avx2) l.push_back(pc::isa::level::avx2);
-  if (pc::isa::best() >= pc::isa::level::avx512) l.push_back(pc::isa::level::avx512);
+std::vector<pleat::isa::level> levels() {
+  std::vector<pleat::isa::level> l{pleat::isa::level::scalar};
+  if (pleat::isa::best() >= pleat::isa::level::avx2) l.push_back(pleat::isa::level::avx2);
+  if (pleat::isa::best() >= pleat::isa::level::avx512) l.push_back(pleat::isa::level::avx512);
   return l;
 }
 
@@ -103,7 +103,7 @@ template <class T> void random_products(unsigned seed, int count, index_t most) 
     INFO("problem " << i << ": " << p.g.m << "x" << p.g.n << "x" << p.g.k << " ta " << int(p.g.ta) << " tb "
                     << int(p.g.tb));
     for (auto level : levels()) {
-      INFO(pc::isa::name(level));
+      INFO(pleat::isa::name(level));
       REQUIRE(p.check([&](auto const& g) { pc::detail::gemm_on_host(one, g, p.cut, level); }));
       REQUIRE(p.check([&](auto const& g) { pc::detail::gemm_on_host(two, g, p.cut, level); }));
     }
@@ -205,7 +205,7 @@ TEST_CASE("NaN and infinity reach exactly the elements that use them", "[gemm]")
     g.m = m, g.n = n, g.k = k, g.a = a.data(), g.lda = k, g.b = b.data(), g.ldb = n, g.c = c.data(), g.ldc = n;
     g.after.act = pc::activation::relu;  // must not swallow a NaN
     pc::detail::gemm_on_host(host{}, g, pc::lanes::whole(k), level);
-    INFO(pc::isa::name(level));
+    INFO(pleat::isa::name(level));
     for (index_t i = 0; i < m; ++i)
       for (index_t j = 0; j < n; ++j) {
         float const v = c[i * n + j];

@@ -62,10 +62,10 @@ TEST_CASE("every instruction set gives the exact product, also of -128", "[compu
         CAPTURE(m, n, k);
         CHECK(kernels_agree(d::int8_scalar_kernels<>, m, n, k));
 #if defined(__x86_64__)
-        auto const cpu = pleat::compute::isa::best();
-        if (cpu >= pleat::compute::isa::level::avx2) CHECK(kernels_agree(d::int8_avx2_kernels<>, m, n, k));
-        if (cpu >= pleat::compute::isa::level::avx512) CHECK(kernels_agree(d::int8_avx512_kernels<>, m, n, k));
-        if (pleat::compute::isa::has_vnni()) CHECK(kernels_agree(d::int8_vnni_kernels<>, m, n, k));
+        auto const cpu = pleat::isa::best();
+        if (cpu >= pleat::isa::level::avx2) CHECK(kernels_agree(d::int8_avx2_kernels<>, m, n, k));
+        if (cpu >= pleat::isa::level::avx512) CHECK(kernels_agree(d::int8_avx512_kernels<>, m, n, k));
+        if (pleat::isa::has_vnni()) CHECK(kernels_agree(d::int8_vnni_kernels<>, m, n, k));
 #endif
       }
 }

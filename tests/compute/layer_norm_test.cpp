@@ -90,8 +90,8 @@ TEST_CASE("row norms have the same bits on every instruction set, thread count a
     if (first == 0) first = h;
     CHECK(h == first);
   };
-  for (auto const level : {compute::isa::level::scalar, compute::isa::level::avx2, compute::isa::level::avx512}) {
-    if (level > compute::isa::best()) continue;
+  for (auto const level : {pleat::isa::level::scalar, pleat::isa::level::avx2, pleat::isa::level::avx512}) {
+    if (level > pleat::isa::best()) continue;
     clear();
     d::loop_at<true>(level, 0, rows, forward);
     d::loop_at<true>(level, 0, rows, backward);

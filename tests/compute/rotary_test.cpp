@@ -67,8 +67,8 @@ TEST_CASE("rotary positions have the same bits on every instruction set and spac
   guarded<float> first(x.size()), y(x.size());
   compute::rotary(instance(2), s, f, false, x.data(), first.data());
   compute::detail::rotary_body<float> const body{s, f, false, x.data(), y.data()};
-  for (auto const level : {compute::isa::level::scalar, compute::isa::level::avx2, compute::isa::level::avx512}) {
-    if (level > compute::isa::best()) continue;
+  for (auto const level : {pleat::isa::level::scalar, pleat::isa::level::avx2, pleat::isa::level::avx512}) {
+    if (level > pleat::isa::best()) continue;
     for (index_t i = 0; i < y.size(); ++i) y[i] = 0;
     compute::detail::loop_at<true>(level, 0, 300, body);
     CHECK(y.same_bits(first));

@@ -38,9 +38,9 @@ TEMPLATE_TEST_CASE(
   }
   // and anywhere else
   for (std::uint32_t u = 0; u < 0xffff0000u; u += 65521) wide.push_back(__builtin_bit_cast(float, u));
-  for (auto const level : {pc::isa::level::scalar, pc::isa::level::avx2, pc::isa::level::avx512}) {
-    if (level > pc::isa::best()) continue;
-    CAPTURE(pc::isa::name(level));
+  for (auto const level : {pleat::isa::level::scalar, pleat::isa::level::avx2, pleat::isa::level::avx512}) {
+    if (level > pleat::isa::best()) continue;
+    CAPTURE(pleat::isa::name(level));
     std::vector<float> widened(narrow.size());
     pc::detail::widen(level, static_cast<index_t>(narrow.size()), narrow.data(), widened.data());
     std::size_t wrong = 0;

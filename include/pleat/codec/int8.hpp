@@ -315,7 +315,7 @@ template <class T> struct int8 {
     auto fresh = made_for<Space>(shape);
     auto const codes = host_side(fresh.codes);
     auto const scales = host_side(fresh.scales);
-    auto const level = compute::isa::best();
+    auto const level = isa::best();
     for (index_t r = 0; r < rows; ++r, from += columns) {
       std::uint32_t const largest = detail::largest_magnitude_at(level, columns, from);
       if (largest >= 0x7f800000u) refuse_not_finite(r, columns, from);

@@ -14,7 +14,7 @@
 #include <pleat/base/config.hpp>
 #include <pleat/base/profile.hpp>
 #include <pleat/compute/detail/host.hpp>
-#include <pleat/compute/detail/isa.hpp>
+#include <pleat/base/isa.hpp>
 #include <pleat/compute/math.hpp>
 #include <pleat/tensor/extents.hpp>
 

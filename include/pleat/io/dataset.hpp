@@ -16,7 +16,7 @@
 
 #include <pleat/base/config.hpp>
 #include <pleat/base/error.hpp>
-#include <pleat/compute/detail/isa.hpp>
+#include <pleat/base/isa.hpp>
 #include <pleat/io/checksum.hpp>
 #include <pleat/io/idx.hpp>
 #include <pleat/io/shared_array.hpp>
@@ -46,7 +46,7 @@ PLEAT_TARGET_AVX2 inline void normalise_avx2(std::uint8_t const* in, float* out,
 /// normalise_blocks with the best instructions of this machine.
 PLEAT_LAZY inline void normalise(std::uint8_t const* in, float* out, index_t n, float mean, float scale) noexcept {
 #if defined(PLEAT_TARGET_AVX2)
-  if (compute::isa::best() >= compute::isa::level::avx2) return normalise_avx2(in, out, n, mean, scale);
+  if (isa::best() >= isa::level::avx2) return normalise_avx2(in, out, n, mean, scale);
 #endif
   normalise_blocks(in, out, n, mean, scale);
 }

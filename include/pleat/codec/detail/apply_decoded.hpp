@@ -39,13 +39,12 @@ template <class View>
 void decode_piece(View const& view, index_t row, index_t rows, index_t k0, index_t k1, float* out, index_t ld) {
 #if defined(__x86_64__)
   if constexpr (requires { view.decode_avx512(row, k0, k1, out); })
-    if (View::has_decode_avx512 && k0 % 16 == 0 && k1 % 16 == 0 &&
-        compute::isa::best() == compute::isa::level::avx512) {
+    if (View::has_decode_avx512 && k0 % 16 == 0 && k1 % 16 == 0 && isa::best() == isa::level::avx512) {
       for (index_t r = 0; r < rows; ++r) view.decode_avx512(row + r, k0, k1, out + r * ld);
       return;
     }
 #endif
-  compute::detail::loop_at<true>(compute::isa::best(), 0, rows, decode_piece_body<View>{&view, row, k0, k1, ld, out});
+  compute::detail::loop_at<true>(isa::best(), 0, rows, decode_piece_body<View>{&view, row, k0, k1, ld, out});
 }
 
 /// The B operand W of x·Wᵀ as compute/detail/gemm_host.hpp wants it.
@@ -80,10 +79,10 @@ template <class View> struct decoded_b {
     index_t n = n0;
 #if defined(__x86_64__)
     if constexpr (requires { view->turn(true, n, k0, k1, to, stride, ahead); }) {
-      auto const level = compute::isa::best();
-      bool const wide = level == compute::isa::level::avx512;
+      auto const level = isa::best();
+      bool const wide = level == isa::level::avx512;
       index_t const lanes = wide ? 16 : 8;
-      if (level != compute::isa::level::scalar)
+      if (level != isa::level::scalar)
         while (n + lanes <= n1 && view->turn(wide, n, k0, k1, to + (n - n0), stride, ahead)) n += lanes;
     }
 #endif
@@ -157,11 +156,11 @@ struct few_chains {
 #endif
 };
 /// All m columns, on a level that has vectors.
-inline void run_few_chains(compute::isa::level level, index_t m, few_chains f) {
+inline void run_few_chains(isa::level level, index_t m, few_chains f) {
 #if defined(__x86_64__)
   constexpr void (*avx512[])(few_chains) = {&few_chains::run_avx512<1>, &few_chains::run_avx512<2>,
                                             &few_chains::run_avx512<3>, &few_chains::run_avx512<4>};
-  if (level == compute::isa::level::avx512) {
+  if (level == isa::level::avx512) {
     for (index_t i = 0; i < m; i += 4) {
       avx512[std::min<index_t>(m - i, 4) - 1](f);
       f.x += 4 * f.k, f.sums += 4 * few_chains::height;
@@ -190,7 +189,7 @@ template <class View> struct decoded_few_task {
 
   void operator()(int t) const {
     index_t const tiles = (n + height - 1) / height;
-    auto const level = compute::isa::best();
+    auto const level = isa::best();
     alignas(64) float panel[height * depth];
     auto* const acc = static_cast<float*>(
         compute::detail::scratch<few_scratch>(static_cast<std::size_t>(m * height) * sizeof(float)));
@@ -218,7 +217,7 @@ struct decoded_kernel {
                     compute::epilogue<float> const& after) {
     index_t const n = rows_of(shape), k = columns_of(shape);
     if constexpr (compute::is_host_space_v<Space>) {
-      auto const level = compute::isa::best();
+      auto const level = isa::best();
       if (m <= 4 && compute::detail::kernels_at<float>(level)) {
         int const tasks = static_cast<int>(std::min<index_t>(
             (n + 63) / 64, compute::tasks_for(c.space(), 4.0 * static_cast<double>(n) * static_cast<double>(k))));

@@ -141,17 +141,17 @@ template <class View> struct sparse_task {
   void collect_columns(index_t first, index_t rows, std::uint32_t* column) const {
 #if defined(__x86_64__)
     if constexpr (requires { view->columns_avx512(first, column); })
-      if (compute::isa::best() == compute::isa::level::avx512) {
+      if (isa::best() == isa::level::avx512) {
         for (index_t r = first; r < first + rows; ++r)
           view->columns_avx512(r, column + (view->start[r] - view->start[first]));
         return;
       }
 #endif
-    compute::detail::loop_at<true>(compute::isa::best(), 0, rows, collect_columns_body<View>{view, first, column});
+    compute::detail::loop_at<true>(isa::best(), 0, rows, collect_columns_body<View>{view, first, column});
   }
   template <class Index> void multiply(row_lists<Index> const& w, index_t first, index_t rows) const {
     constexpr int B = View::block;
-    auto const level = compute::isa::best();
+    auto const level = isa::best();
     alignas(64) float out[height * 16];
     if (width == 1) {
       compute::detail::loop_at<true>(level, 0, (rows + 3) / 4, lists_vector_body<Index, B>{w, rows, x, out});

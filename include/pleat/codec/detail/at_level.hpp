@@ -6,12 +6,10 @@
 #pragma once
 
 #include <pleat/base/config.hpp>
-#include <pleat/compute/detail/isa.hpp>
+#include <pleat/base/isa.hpp>
 #include <pleat/tensor/extents.hpp>
 
 namespace pleat::codec::detail {
-
-namespace isa = pleat::compute::isa;
 
 template <class Body> void run_scalar(index_t first, index_t last, Body const& shared) {
   Body const body = shared;

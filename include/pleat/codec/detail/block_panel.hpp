@@ -14,7 +14,7 @@
 
 #include <pleat/codec/detail/block_product.hpp>
 #include <pleat/codec/detail/turn_rows.hpp>
-#include <pleat/compute/detail/isa.hpp>
+#include <pleat/base/isa.hpp>
 
 namespace pleat::codec::detail {
 

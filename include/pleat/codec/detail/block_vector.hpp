@@ -10,7 +10,7 @@
 #include <immintrin.h>
 
 #include <pleat/codec/detail/block_product.hpp>
-#include <pleat/compute/detail/isa.hpp>
+#include <pleat/base/isa.hpp>
 
 namespace pleat::codec::detail {
 

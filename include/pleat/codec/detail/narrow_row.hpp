@@ -17,7 +17,7 @@
 
 #include <pleat/base/config.hpp>
 #include <pleat/codec/detail/int8_codes.hpp>
-#include <pleat/compute/detail/isa.hpp>
+#include <pleat/base/isa.hpp>
 #include <pleat/tensor/dtype.hpp>
 
 namespace pleat::codec::detail {
@@ -160,12 +160,12 @@ struct narrow_row_avx2 {
 #endif
 
 /// \return the largest bits of a magnitude: what is at least 0x7f800000 is NaN or infinite
-PLEAT_ONCE [[nodiscard]] std::uint32_t largest_magnitude_at(compute::isa::level level, index_t n, float const* from) {
+PLEAT_ONCE [[nodiscard]] std::uint32_t largest_magnitude_at(isa::level level, index_t n, float const* from) {
   std::uint32_t most = 0;
   index_t i = 0;
 #if defined(__x86_64__)
-  if (level == compute::isa::level::avx512) i = narrow_row_avx512::magnitudes(n, from, most);
-  if (level == compute::isa::level::avx2) i = narrow_row_avx2::magnitudes(n, from, most);
+  if (level == isa::level::avx512) i = narrow_row_avx512::magnitudes(n, from, most);
+  if (level == isa::level::avx2) i = narrow_row_avx2::magnitudes(n, from, most);
 #endif
   static_cast<void>(level);
   for (; i < n; ++i) {
@@ -176,19 +176,19 @@ PLEAT_ONCE [[nodiscard]] std::uint32_t largest_magnitude_at(compute::isa::level 
   }
   return most;
 }
-PLEAT_COMPILED_ONCE(std::uint32_t largest_magnitude_at(compute::isa::level level, index_t n, float const* from));
+PLEAT_COMPILED_ONCE(std::uint32_t largest_magnitude_at(isa::level level, index_t n, float const* from));
 
 /// Rounded to the nearest, ties to even; what is NaN, infinite or too large becomes any number. \return as
 /// largest_magnitude_at
-PLEAT_ONCE [[nodiscard]] std::uint32_t narrow_to_sixteen(compute::isa::level level, bool half, index_t n,
-                                                         float const* from, std::uint16_t* to) {
+PLEAT_ONCE [[nodiscard]] std::uint32_t narrow_to_sixteen(isa::level level, bool half, index_t n, float const* from,
+                                                         std::uint16_t* to) {
   std::uint32_t most = 0;
   index_t i = 0;
 #if defined(__x86_64__)
-  if (level == compute::isa::level::avx512)
+  if (level == isa::level::avx512)
     i = half ? narrow_row_avx512::sixteen_bits<true>(n, from, to, most)
              : narrow_row_avx512::sixteen_bits<false>(n, from, to, most);
-  if (level == compute::isa::level::avx2)
+  if (level == isa::level::avx2)
     i = half ? narrow_row_avx2::sixteen_bits<true>(n, from, to, most)
              : narrow_row_avx2::sixteen_bits<false>(n, from, to, most);
 #endif
@@ -204,18 +204,17 @@ PLEAT_ONCE [[nodiscard]] std::uint32_t narrow_to_sixteen(compute::isa::level lev
 }
 
 /// to[i] = int8_code(from[i], scale), of finite numbers. \return how many are not zero
-PLEAT_ONCE index_t int8_codes_at(compute::isa::level level, index_t n, float const* from, float scale,
-                                 std::int8_t* to) {
+PLEAT_ONCE index_t int8_codes_at(isa::level level, index_t n, float const* from, float scale, std::int8_t* to) {
   index_t i = 0, alive = 0;
 #if defined(__x86_64__)
-  if (scale != 0 && level == compute::isa::level::avx512) i = narrow_row_avx512::codes(n, from, scale, to, alive);
-  if (scale != 0 && level == compute::isa::level::avx2) i = narrow_row_avx2::codes(n, from, scale, to, alive);
+  if (scale != 0 && level == isa::level::avx512) i = narrow_row_avx512::codes(n, from, scale, to, alive);
+  if (scale != 0 && level == isa::level::avx2) i = narrow_row_avx2::codes(n, from, scale, to, alive);
 #endif
   static_cast<void>(level);
   for (; i < n; ++i) alive += (to[i] = int8_code(from[i], scale)) != 0;
   return alive;
 }
-PLEAT_COMPILED_ONCE(index_t int8_codes_at(compute::isa::level level, index_t n, float const* from, float scale,
+PLEAT_COMPILED_ONCE(index_t int8_codes_at(isa::level level, index_t n, float const* from, float scale,
                                           std::int8_t* to));
 
 }  // namespace pleat::codec::detail

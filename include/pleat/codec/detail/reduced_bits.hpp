@@ -26,7 +26,7 @@ template <class E> struct reduced_logic : one_tensor_logic<reduced_logic<E>, E> 
     constexpr std::size_t together = 4096;
     for (std::size_t i = 0; i < values.size(); i += together) {
       auto const some = std::min(together, values.size() - i);
-      auto const most = narrow_to_sixteen(compute::isa::best(), is_half, static_cast<index_t>(some), values.data() + i,
+      auto const most = narrow_to_sixteen(isa::best(), is_half, static_cast<index_t>(some), values.data() + i,
                                           reinterpret_cast<std::uint16_t*>(out) + i);
       if (most >= (is_half ? too_large_for_half : too_large_for_bfloat16)) refuse(shape, values);
     }

@@ -17,7 +17,7 @@
 #include <immintrin.h>
 
 #include <pleat/base/config.hpp>
-#include <pleat/compute/detail/isa.hpp>
+#include <pleat/base/isa.hpp>
 #include <pleat/tensor/extents.hpp>
 
 namespace pleat::codec::detail {

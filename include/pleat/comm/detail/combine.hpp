@@ -7,11 +7,11 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
-#include <cstdlib>
 #include <cstring>
 #include <type_traits>
 
 #include <pleat/base/config.hpp>
+#include <pleat/base/isa.hpp>
 #include <pleat/comm/types.hpp>
 
 namespace pleat::comm::detail {
@@ -61,20 +61,13 @@ template <class T> [[gnu::always_inline]] inline void add_loop(T* to, T const* a
   for (index_t i = 0; i < n; ++i) to[i] = a[i] + b[i];
 }
 #if defined(__x86_64__)
-template <class T> __attribute__((target("avx2"))) void add_avx2(T* to, T const* a, T const* b, index_t n) noexcept {
+template <class T> PLEAT_TARGET_AVX2 void add_avx2(T* to, T const* a, T const* b, index_t n) noexcept {
   add_loop(to, a, b, n);
-}
-/// Under the cap of PLEAT_ISA, as compute/detail/isa.hpp has it, which this room may not include.
-PLEAT_LAZY [[nodiscard, gnu::cold, gnu::noinline]] inline bool ask_avx2() noexcept {
-  __builtin_cpu_init();
-  char const* const cap = std::getenv("PLEAT_ISA");
-  return __builtin_cpu_supports("avx2") && !(cap && std::strcmp(cap, "scalar") == 0);
 }
 #endif
 template <class T> inline void add_blocks(T* to, T const* a, T const* b, index_t n) noexcept {
 #if defined(__x86_64__)
-  static bool const wide = ask_avx2();
-  if (wide) return add_avx2(to, a, b, n);
+  if (isa::best() >= isa::level::avx2) return add_avx2(to, a, b, n);
 #endif
   add_loop(to, a, b, n);
 }

@@ -17,7 +17,7 @@
 #include <pleat/compute/detail/conv_tile_avx2.hpp>
 #include <pleat/compute/detail/conv_tile_avx512.hpp>
 #include <pleat/compute/detail/conv_tile_scalar.hpp>
-#include <pleat/compute/detail/isa.hpp>
+#include <pleat/base/isa.hpp>
 #include <pleat/compute/detail/scratch.hpp>
 
 namespace pleat::compute::detail {

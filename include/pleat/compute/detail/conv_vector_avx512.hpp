@@ -12,7 +12,7 @@
 #include <cstdint>
 
 #include <pleat/compute/detail/conv_unroll.hpp>
-#include <pleat/compute/detail/isa.hpp>
+#include <pleat/base/isa.hpp>
 #include <pleat/tensor/extents.hpp>
 
 namespace pleat::compute::detail::conv_avx512 {

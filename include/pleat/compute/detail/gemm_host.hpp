@@ -11,7 +11,7 @@
 #include <pleat/compute/detail/gemm_arguments.hpp>
 #include <pleat/compute/detail/gemm_tile.hpp>
 #include <pleat/compute/detail/gemm_tile_avx512.hpp>
-#include <pleat/compute/detail/isa.hpp>
+#include <pleat/base/isa.hpp>
 #include <pleat/compute/detail/scratch.hpp>
 
 #include <algorithm>

@@ -9,7 +9,7 @@
 #include <immintrin.h>
 
 #include <pleat/compute/detail/gemm_tile.hpp>
-#include <pleat/compute/detail/isa.hpp>
+#include <pleat/base/isa.hpp>
 #include <type_traits>
 #include <utility>
 

@@ -19,7 +19,7 @@
 
 #include <pleat/base/config.hpp>
 #include <pleat/compute/activation.hpp>
-#include <pleat/compute/detail/isa.hpp>
+#include <pleat/base/isa.hpp>
 #include <pleat/tensor/extents.hpp>
 
 namespace pleat::compute::detail {

@@ -18,7 +18,7 @@
 #endif
 
 #include <pleat/base/config.hpp>
-#include <pleat/compute/detail/isa.hpp>
+#include <pleat/base/isa.hpp>
 #include <pleat/tensor/extents.hpp>
 
 namespace pleat::compute::detail {

@@ -10,7 +10,7 @@
 #include <pleat/compute/detail/conv_vector_avx2.hpp>
 #include <pleat/compute/detail/conv_vector_avx512.hpp>
 #include <pleat/compute/detail/conv_vector_scalar.hpp>
-#include <pleat/compute/detail/isa.hpp>
+#include <pleat/base/isa.hpp>
 #include <pleat/compute/detail/pool_shape.hpp>
 
 namespace pleat::compute::detail {

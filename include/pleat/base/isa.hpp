@@ -10,13 +10,17 @@
 
 #include <pleat/base/config.hpp>
 
-namespace pleat::compute::isa {
+namespace pleat::isa {
 
-/// Ascending: a level includes those below. avx2 means AVX2 + FMA + F16C; avx512 means F, BW, DQ, VL.
-enum class level { scalar, avx2, avx512 };
+/// Ascending: a level includes those below.
+enum class level {
+  scalar,  ///< what the compiler's flags say
+  avx2,    ///< AVX2, FMA and F16C
+  avx512   ///< AVX-512 F, BW, DQ and VL
+};
 
-/// Function attributes of the levels. Code under them may call always-inline code of a lower level.
 #if defined(__x86_64__)
+/// Function attributes of the levels. Code under them may call always-inline code of a lower level.
 #define PLEAT_TARGET_AVX2 __attribute__((target("avx2,fma,f16c")))
 #define PLEAT_TARGET_AVX512 __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c")))
 #define PLEAT_TARGET_AVX512VNNI __attribute__((target("avx512vnni,avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c")))
@@ -69,8 +73,9 @@ PLEAT_LAZY [[nodiscard]] inline bool has_vnni() noexcept {
   return v;
 }
 
+/// "avx2"
 [[nodiscard]] inline char const* name(level l) noexcept {
   return l == level::avx512 ? "avx512" : l == level::avx2 ? "avx2" : "scalar";
 }
 
-}  // namespace pleat::compute::isa
+}  // namespace pleat::isa
