@@ -6,6 +6,7 @@
 #include <catch2/catch_test_macros.hpp>
 
 #include <array>
+#include <limits>
 
 using pleat::block_owner;
 using pleat::block_range;
@@ -28,6 +29,14 @@ TEST_CASE("blocks cover every index exactly once, in order, as evenly as can be"
       REQUIRE(largest - smallest <= 1);
     }
 }
+
+// A unit that a text names may be as large as a number can be: one part has everything. (An overflow would not compile.)
+constexpr index_t vast = std::numeric_limits<index_t>::max();
+static_assert(block_range(5, 2, 0, vast) == pleat::index_range{0, 5});
+static_assert(block_range(5, 2, 1, vast) == pleat::index_range{5, 5});
+static_assert(block_range(0, 2, 1, vast) == pleat::index_range{0, 0});
+static_assert(block_owner(5, 2, 4, vast) == 0);
+static_assert(block_range(vast, 2, 1, vast - 1) == pleat::index_range{vast - 1, vast});
 
 TEST_CASE("extents refuse what is no shape") {
   CHECK_THROWS_AS((extents{1, 2, 3, 4, 5, 6, 7}), pleat::error);

@@ -79,6 +79,29 @@ TEST_CASE("a View, a pointer and an mdspan become tensors without a copy") {
   }
 }
 
+namespace {
+/// Reads half of what is stored: elements that are no memory.
+struct halving_accessor {
+  using element_type = float;
+  using reference = float;
+  using data_handle_type = float*;
+  using offset_policy = halving_accessor;
+  reference access(data_handle_type p, std::size_t i) const { return p[i] / 2; }
+  data_handle_type offset(data_handle_type p, std::size_t i) const { return p + i; }
+};
+template <class M>
+concept adaptable = requires(M const& m) { pleat::adapt(m); };
+}  // namespace
+
+TEST_CASE("an mdspan whose accessor computes is no array; one without elements is one whatever its strides") {
+  using shape = Kokkos::dextents<int, 2>;
+  static_assert(adaptable<Kokkos::mdspan<float, shape>> && adaptable<Kokkos::mdspan<float const, shape>>);
+  static_assert(!adaptable<Kokkos::mdspan<float, shape, Kokkos::layout_right, halving_accessor>>);
+  Kokkos::View<float**, Kokkos::LayoutLeft, space::memory_space> const none("v", 3, 0);
+  CHECK(pleat::adapt(none).contiguous());
+  CHECK(pleat::as_tensor<space>(pleat::adapt(none)).shape() == extents{3, 0});
+}
+
 TEST_CASE("an array that is not row-major is refused with its stride") {
   Kokkos::View<float**, Kokkos::LayoutLeft, space::memory_space> const v("v", 3, 5);
   auto const a = pleat::adapt(v);

@@ -8,6 +8,7 @@
 #include <Kokkos_Core.hpp>
 
 #include <array>
+#include <concepts>
 #include <string>
 
 #include <pleat/tensor/concepts.hpp>
@@ -35,6 +36,7 @@ template <class T, class Memory = Kokkos::HostSpace> class array_view {
   /// True if the elements lie one after the other in row-major order: what kernels work on.
   [[nodiscard]] bool contiguous() const noexcept {
     auto const wanted = row_major(shape_);
+    if (shape_.size() == 0) return true;
     for (int i = 0; i < shape_.rank(); ++i)
       if (shape_[i] > 1 && stride(i) != wanted[static_cast<std::size_t>(i)]) return false;
     return true;
@@ -85,6 +87,7 @@ concept mdspan_like = requires(M const& m) {
   typename M::mapping_type;
   { M::rank() } -> std::convertible_to<std::size_t>;
   { m.data_handle() } -> std::convertible_to<typename M::element_type*>;
+  requires std::same_as<typename M::reference, typename M::element_type&>;  // no accessor that computes
   m.stride(0);
 };
 }  // namespace detail
@@ -112,7 +115,7 @@ template <class Space, class Array>
                   "pleat::as_tensor: this space cannot reach the array's memory; copy it to the space first");
   extents const shape = a.shape();
   auto const wanted = array_view<int>::row_major(shape);
-  for (int i = 0; i < shape.rank(); ++i)
+  for (int i = 0; i < shape.rank() && shape.size() > 0; ++i)
     if (shape[i] > 1 && a.stride(i) != wanted[static_cast<std::size_t>(i)])
       throw error{"as_tensor",
                   "dimension " + std::to_string(i) + " of an array of shape " + shape.to_string() + " has stride " +

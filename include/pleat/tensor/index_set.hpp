@@ -40,16 +40,24 @@ PLEAT_LAZY [[nodiscard]] constexpr index_t block_owner(index_t n, index_t parts,
   return i < head ? i / (base + 1) : rest + (i - head) / base;
 }
 
+namespace detail {
+/// ⌈n / unit⌉, for units of any size.
+PLEAT_LAZY [[nodiscard]] constexpr index_t units_of(index_t n, index_t unit) noexcept {
+  return n / unit + (n % unit != 0 ? 1 : 0);
+}
+}  // namespace detail
+
 /// The same where only whole units of `unit` neighbouring elements may be dealt (heads of a width, blocks of a format):
 /// the ⌈n / unit⌉ units are cut as above, and the last one may be short.
 PLEAT_LAZY [[nodiscard]] constexpr index_range block_range(index_t n, index_t parts, index_t part,
                                                            index_t unit) noexcept {
   if (unit == 1) return block_range(n, parts, part);
-  index_range const r = block_range((n + unit - 1) / unit, parts, part);
-  return {std::min(n, r.begin * unit), std::min(n, r.end * unit)};
+  index_t const units = detail::units_of(n, unit);
+  index_range const r = block_range(units, parts, part);
+  return {r.begin == units ? n : r.begin * unit, r.end == units ? n : r.end * unit};
 }
 PLEAT_LAZY [[nodiscard]] constexpr index_t block_owner(index_t n, index_t parts, index_t i, index_t unit) noexcept {
-  return unit == 1 ? block_owner(n, parts, i) : block_owner((n + unit - 1) / unit, parts, i / unit);
+  return unit == 1 ? block_owner(n, parts, i) : block_owner(detail::units_of(n, unit), parts, i / unit);
 }
 
 /// A box of a tensor in global indices: one interval per dimension.
