@@ -7,6 +7,7 @@
 
 #include <atomic>
 #include <cstring>
+#include <fstream>
 #include <limits>
 #include <mutex>
 #include <string>
@@ -17,6 +18,13 @@
 #include <pleat/comm/detail/combine.hpp>
 #include <pleat/comm/local.hpp>
 #include <pleat/comm/self.hpp>
+#include <support/sanitizers.hpp>
+
+#if defined(__GLIBC__)
+#include <pthread.h>
+#include <sys/resource.h>
+#include <unistd.h>
+#endif
 
 using namespace pleat;
 using Catch::Matchers::ContainsSubstring;
@@ -290,6 +298,48 @@ TEST_CASE("local: a message of another size fails on both sides") {
     CHECK_THAT(s, ContainsSubstring(
                       "rank 0 sends send(F64 x 3, to 1, tag 2), but rank 1 expects receive(F64 x 4, from 0, tag 2)"));
 }
+
+#if defined(__GLIBC__)
+TEST_CASE("local: where the system has no thread for a rank, a sentence says so, and the rank that waits is released",
+          "[limit]") {
+#if defined(PLEAT_TEST_ADDRESS_SANITIZER) || defined(__SANITIZE_THREAD__)
+  SKIP("sanitizers do not live with a bound on the address space");
+#endif
+  // Room for one stack of 1 GiB: rank 1 has a thread, and waits for rank 2, which has none.
+  pthread_attr_t usual, large;
+  REQUIRE(pthread_getattr_default_np(&usual) == 0);
+  REQUIRE(pthread_attr_init(&large) == 0);
+  REQUIRE(pthread_attr_setstacksize(&large, std::size_t{1} << 30) == 0);
+  rlimit before;
+  REQUIRE(getrlimit(RLIMIT_AS, &before) == 0);
+  rlim_t pages = 0;
+  std::ifstream("/proc/self/statm") >> pages;
+  REQUIRE(pages > 0);
+  rlimit little = before;
+  little.rlim_cur = pages * static_cast<rlim_t>(sysconf(_SC_PAGESIZE)) + (rlim_t{3} << 29);
+  std::string said, released;
+  REQUIRE(pthread_setattr_default_np(&large) == 0);
+  REQUIRE(setrlimit(RLIMIT_AS, &little) == 0);
+  try {
+    comm::run_local(3, [&](comm::communicator c) {
+      try {
+        c.barrier();
+      } catch (error const& e) {
+        released = e.what();
+        throw;
+      }
+    });
+  } catch (error const& e) {
+    said = e.what();
+  }
+  REQUIRE(setrlimit(RLIMIT_AS, &before) == 0);
+  REQUIRE(pthread_setattr_default_np(&usual) == 0);
+  pthread_attr_destroy(&large);
+  pthread_attr_destroy(&usual);
+  CHECK_THAT(said, ContainsSubstring("comm::run_local: the system started 1 threads of the 2 that 3 ranks need"));
+  CHECK_THAT(released, ContainsSubstring("rank 1: barrier: rank 0 ended early: not every rank has a thread"));
+}
+#endif
 
 TEST_CASE("local: a group needs a rank, and a rank must be in the group") {
   CHECK_THROWS_AS(comm::local_group(0), error);

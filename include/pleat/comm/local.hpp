@@ -7,9 +7,8 @@
 #include <algorithm>
 #include <cstdint>
 #include <exception>
-#include <functional>
 #include <memory>
-#include <stdexcept>
+#include <mutex>
 #include <string>
 #include <thread>
 #include <utility>
@@ -203,6 +202,7 @@ enum class on_return : std::uint8_t {
 /// others. After all threads have ended the first one is thrown here, of those ranks that nobody had released if there
 /// are any: the cause, not what came of it.
 /// \param then what a rank whose function has returned is to those that still wait for it
+/// \throws error where the system has not as many threads: ranks that have one are released first
 template <class F> void run_local(int ranks, F const& f, on_return then = on_return::may_come) {
   local_group group(ranks);
   std::mutex guard;
@@ -230,9 +230,21 @@ template <class F> void run_local(int ranks, F const& f, on_return then = on_ret
   };
   std::vector<std::thread> threads;
   threads.reserve(static_cast<std::size_t>(ranks));
-  for (int r = 1; r < ranks; ++r) threads.emplace_back(one, r);
-  one(0);
+  std::string missing;
+  try {
+    for (int r = 1; r < ranks; ++r) threads.emplace_back(one, r);
+  } catch (std::exception const& e) {
+    missing = e.what();
+  }
+  bool const complete = static_cast<int>(threads.size()) == ranks - 1;
+  if (complete) one(0);
+  else group.abandon(0, "not every rank has a thread");
   for (auto& t : threads) t.join();
+  if (!complete)
+    throw error{"comm::run_local",
+                "the system started " + std::to_string(threads.size()) + " threads of the " +
+                    std::to_string(ranks - 1) + " that " + std::to_string(ranks) + " ranks need: " + missing,
+                "Use fewer ranks, or raise the limit on threads and memory (ulimit -u, ulimit -v)"};
   if (first) std::rethrow_exception(first);
   if (released) std::rethrow_exception(released);
 }
