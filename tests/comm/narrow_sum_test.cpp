@@ -4,6 +4,7 @@
 
 #include <pleat/base/random.hpp>
 #include <pleat/comm/local.hpp>
+#include <pleat/comm/self.hpp>
 #include <pleat/tensor/index_set.hpp>
 
 #include <catch2/catch_template_test_macros.hpp>
@@ -108,4 +109,24 @@ TEST_CASE("narrow_sum: messages are half as long") {
     if (bytes != 100 + 100) throw std::runtime_error(std::to_string(bytes) + " bytes");
     if (x[0] != 2 || x[99] != 2) throw std::runtime_error("wrong sum");
   });
+}
+
+TEST_CASE("narrow_sum: a double is rounded once, not to a float first") {
+  // 2^-30 above the middle between two neighbours of the wire: as a float it is the middle, which goes to the even one
+  comm::communicator c = comm::self();
+  index_t const counts[] = {2};
+  for (bool everywhere : {false, true}) {
+    double x[] = {1 + 0x1p-8 + 0x1p-30, -(1 + 3 * 0x1p-8 - 0x1p-30)};
+    comm::narrow_request<double, bfloat16> wide(c, counts, everywhere);
+    wide.start(x, x);
+    wide.wait();
+    CHECK(x[0] == 1 + 0x1p-7);
+    CHECK(x[1] == -(1 + 0x1p-7));
+    double y[] = {1 + 0x1p-11 + 0x1p-30, -(1 + 3 * 0x1p-11 - 0x1p-30)};
+    comm::narrow_request<double, half> narrow(c, counts, everywhere);
+    narrow.start(y, y);
+    narrow.wait();
+    CHECK(y[0] == 1 + 0x1p-10);
+    CHECK(y[1] == -(1 + 0x1p-10));
+  }
 }

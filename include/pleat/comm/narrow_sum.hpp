@@ -8,7 +8,8 @@
 /// that of T:
 ///   scattered:  |found − Σ x_r| ≤ (u + (1 + u)·γ)·Σ|x_r|, γ = (p − 1)e / (1 − (p − 1)e)
 ///   everywhere: one factor (1 + u) more, and u·|Σ x_r|
-/// as long as no operand leaves the wire's range: half overflows at 65,520 (the result is then infinite, never silently wrong).
+/// as long as no operand leaves the wire's range. Half overflows at 65,520: the result is then infinite or NaN, never
+/// silently wrong. Below 2⁻¹⁴ its spacing stays 2⁻²⁴: 2⁻²⁵ more for each rounding of such a number.
 #pragma once
 
 #include <algorithm>
@@ -20,6 +21,7 @@
 #include <pleat/base/as_span.hpp>
 #include <pleat/base/error.hpp>
 #include <pleat/comm/communicator.hpp>
+#include <pleat/tensor/detail/number.hpp>
 #include <pleat/tensor/dtype.hpp>
 
 namespace pleat::comm {
@@ -63,7 +65,7 @@ template <class T, class Wire = bfloat16> class narrow_request {
       throw error{"comm::narrow_request::start", "it is under way already", "Wait for it before it is started again",
                   comm_->rank()};
     out_ = out;
-    for (index_t i = 0; i < total_; ++i) sent_[static_cast<std::size_t>(i)] = Wire(static_cast<float>(in[i]));
+    for (index_t i = 0; i < total_; ++i) sent_[static_cast<std::size_t>(i)] = narrowed(in[i]);
     // Messages, not collectives: several sums may be under way, and their second halves begin when they can.
     tag_ = comm_->library_tag();
     receives_.clear();
@@ -98,6 +100,11 @@ template <class T, class Wire = bfloat16> class narrow_request {
 
  private:
   enum class stage { idle, exchange, collect };
+  /// Rounded once: a double is not made a float first.
+  [[nodiscard]] static Wire narrowed(T x) noexcept {
+    if constexpr (std::is_same_v<T, double>) return pleat::detail::rounded<Wire>(x);
+    else return Wire(x);
+  }
   [[nodiscard]] index_t count(int r) const noexcept { return counts_[static_cast<std::size_t>(r)]; }
   [[nodiscard]] index_t first(int r) const noexcept { return firsts_[static_cast<std::size_t>(r)]; }
   void receive(Wire* to, index_t n, int from) {
@@ -122,7 +129,7 @@ template <class T, class Wire = bfloat16> class narrow_request {
       }
       if (everywhere_) {
         Wire* const own = sent_.data() + first(me);
-        for (index_t i = 0; i < n; ++i) own[i] = Wire(static_cast<float>(to[i]));
+        for (index_t i = 0; i < n; ++i) own[i] = narrowed(to[i]);
         receives_.clear();
         sends_.clear();
         for (int r = 0; r < p; ++r)
