@@ -119,4 +119,17 @@ TEST_CASE("lane_request: wrong calls give words") {
     }
   });
   for (auto const& s : said) CHECK_THAT(s, ContainsSubstring("2 lanes for 3 ranks"));
+  comm::run_local(3, [&](comm::communicator d) {
+    auto& s = said[static_cast<std::size_t>(d.rank())];
+    std::vector<float> x(10, 1.0f), little(static_cast<std::size_t>(request::workspace_size(4, 3, d.rank(), 10)) - 1);
+    request q(d, 4, 10, little);
+    try {
+      q.start(x.data(), 0, 10, x.data());
+    } catch (error const& e) {
+      s = e.what();
+    }
+  });
+  // ranks 1 and 2 have a lane each, rank 0 a pair of them
+  CHECK_THAT(said[0], ContainsSubstring("the workspace has 19 elements, 20 are needed"));
+  CHECK_THAT(said[1], ContainsSubstring("the workspace has 19 elements, 20 are needed"));
 }

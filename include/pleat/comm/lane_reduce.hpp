@@ -278,6 +278,14 @@ template <class T> class lane_request {
         [&] { return "n is " + std::to_string(n) + ", the ranges cover " + std::to_string(capacity_); },
         "Add up all elements of the ranges at once");
     direct_ = wants_.empty() ? n <= direct_limit : scatter_direct_;
+    index_t const needed = (static_cast<index_t>(roots_.size()) - roots()) * chunk(me).size();
+    demand(
+        needed <= static_cast<index_t>(workspace_.size()),
+        [&] {
+          return "the workspace has " + std::to_string(workspace_.size()) + " elements, " + std::to_string(needed) +
+                 " are needed";
+        },
+        "Give it the elements that workspace_size() says");
     shared_ = 0;
     tag_ = comm_->library_tag();
     receives_.clear();
