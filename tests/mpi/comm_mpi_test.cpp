@@ -60,6 +60,34 @@ TEST_CASE("mpi: counts above the largest of one MPI call are cut into pieces") {
   report(f);
 }
 
+TEST_CASE("mpi: where parts go is each rank's own affair, beyond the largest count of one MPI call, too") {
+  comm::communicator c = comm::mpi::duplicate(MPI_COMM_WORLD, {.max_count = 9});
+  int const p = c.size(), me = c.rank();
+  std::vector<index_t> counts, offsets;
+  for (int r = 0; r < p; ++r) {
+    counts.push_back(r == 1 ? 1 : 2);
+    offsets.push_back(me == 0 ? 10 * (p - r) : 2 * r);  // rank 0's go beyond 9 elements, the others' do not
+  }
+  std::vector<int> const mine(static_cast<std::size_t>(counts[static_cast<std::size_t>(me)]), 100 + me);
+  for (bool waits : {true, false}) {
+    std::vector<int> out(10 * static_cast<std::size_t>(p) + 10, -1), expected = out;
+    for (std::size_t r = 0; r < counts.size(); ++r)
+      for (index_t i = 0; i < counts[r]; ++i)
+        expected[static_cast<std::size_t>(offsets[r] + i)] = 100 + static_cast<int>(r);
+    if (waits) c.all_gather_v(mine, out, {counts, offsets});
+    else c.iall_gather_v(mine, out, {counts, offsets}).wait();
+    COLLECTIVE_CHECK(out == expected);
+    // this rank's part is in its place already
+    std::fill(out.begin(), out.end(), -1);
+    auto const own =
+        std::span(out).subspan(static_cast<std::size_t>(offsets[static_cast<std::size_t>(me)]), mine.size());
+    std::copy(mine.begin(), mine.end(), own.begin());
+    if (waits) c.all_gather_v(own, out, {counts, offsets});
+    else c.iall_gather_v(own, out, {counts, offsets}).wait();
+    COLLECTIVE_CHECK(out == expected);
+  }
+}
+
 TEST_CASE("mpi: more than 2^31 elements really travel") {
   if (pleat_test::world_size() != 2) return;  // two ranks show it; more would only need more memory
   comm::communicator c = comm::mpi::duplicate(MPI_COMM_WORLD);
@@ -257,6 +285,11 @@ TEST_CASE("mpi: the guard starts and ends only what nobody else did") {
 TEST_CASE("mpi: no communicator, no transport") {
   CHECK(contains(what_of([] { (void)comm::mpi::duplicate(MPI_COMM_NULL); }), "MPI_COMM_NULL"));
   CHECK(contains(what_of([] { (void)comm::mpi::borrow(MPI_COMM_NULL); }), "MPI_COMM_NULL"));
+  for (index_t const none : {index_t{0}, index_t{-1}, index_t{1} << 31}) {
+    auto const sentence = "max_count is " + std::to_string(none) + ", expected 1 to 2147483647";
+    CHECK(contains(what_of([&] { (void)comm::mpi::duplicate(MPI_COMM_WORLD, {.max_count = none}); }), sentence));
+    CHECK(contains(what_of([&] { (void)comm::mpi::borrow(MPI_COMM_WORLD, {.max_count = none}); }), sentence));
+  }
 }
 
 TEST_CASE("mpi: a borrowed communicator whose owner freed it says so, and ends quietly") {

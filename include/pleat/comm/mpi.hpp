@@ -8,6 +8,7 @@
 
 #include <climits>
 #include <memory>
+#include <string>
 #include <utility>
 
 #include <pleat/base/config.hpp>
@@ -34,7 +35,8 @@ class mpi : public detail::named_calls<mpi> {
  public:
   /// How calls become MPI's calls.
   struct options {
-    index_t max_count = INT_MAX;  ///< elements per MPI call; more are cut into pieces (lowered by tests)
+    /// elements per MPI call, 1 to the largest int; more are cut into pieces (lowered by tests)
+    index_t max_count = INT_MAX;
   };
 
   /// Collective: a private duplicate, freed at the end, which reports errors instead of aborting.
@@ -44,7 +46,7 @@ class mpi : public detail::named_calls<mpi> {
   /// The user's own communicator, as it is: not freed, error handler untouched, traffic shared with the user's. Once its
   /// owner frees it, every call but progress() throws error (in MPICH: as soon as nothing is under way on it).
   PLEAT_ONCE [[nodiscard]] static mpi borrow(MPI_Comm of, options o) {
-    demand_running("comm::mpi::borrow", of);
+    demand("comm::mpi::borrow", of, o);
     return mpi(std::make_shared<detail::mpi_core>(of, false, o.max_count));
   }
   PLEAT_LAZY [[nodiscard]] static mpi borrow(MPI_Comm of) { return borrow(of, options{}); }
@@ -70,17 +72,20 @@ class mpi : public detail::named_calls<mpi> {
 
  private:
   explicit mpi(std::shared_ptr<detail::mpi_core> core) : core_(std::move(core)) {}
-  PLEAT_ONCE static void demand_running(char const* call, MPI_Comm of) {
+  PLEAT_ONCE static void demand(char const* call, MPI_Comm of, options const& o) {
     if (detail::mpi_is_over())
       throw error{call, "MPI is not running", "Call MPI_Init_thread first, or hold a comm::mpi_guard"};
     if (of == MPI_COMM_NULL)
       throw error{call, "the communicator is MPI_COMM_NULL", "Pass one that this process belongs to"};
+    if (o.max_count < 1 || o.max_count > INT_MAX)
+      throw error{call, "max_count is " + std::to_string(o.max_count) + ", expected 1 to " + std::to_string(INT_MAX),
+                  "Leave it out: it is what MPI can count"};
   }
   std::shared_ptr<detail::mpi_core> core_;
 };
 
 template <class> mpi mpi::duplicate(MPI_Comm of, options o) {
-  demand_running("comm::mpi::duplicate", of);
+  demand("comm::mpi::duplicate", of, o);
   MPI_Comm copy = MPI_COMM_NULL;
   if (int const code = MPI_Comm_dup(of, &copy); code != MPI_SUCCESS) detail::mpi_fail(code, "comm::mpi::duplicate", -1);
   MPI_Comm_set_errhandler(copy, MPI_ERRORS_RETURN);

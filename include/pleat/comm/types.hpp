@@ -63,6 +63,13 @@ struct parts {
     for (auto c : counts) n += c;
     return n;
   }
+  /// The first place behind all of them.
+  PLEAT_LAZY [[nodiscard]] constexpr index_t end() const noexcept {
+    if (offsets.empty()) return total();
+    index_t e = 0;
+    for (std::size_t r = 0; r < counts.size(); ++r) e = offsets[r] + counts[r] > e ? offsets[r] + counts[r] : e;
+    return e;
+  }
 };
 
 /// What a call does. The order is that of the tables that transports keep.

@@ -136,8 +136,6 @@ template <class = void> class mpi_core_of : public std::enable_shared_from_this<
   bool hopeless = false;  // something was lost while an exception unwound the stack
 
  private:
-  static constexpr int exchange_tag = tags::exchange;
-
   /// MPI tells attributes when their communicator is freed; whoever uses it later reads memory that is no more.
   void watch_owner() {
     check(MPI_Comm_create_keyval(MPI_COMM_NULL_COPY_FN, &mpi_core_of::freed, &owner_, nullptr),
@@ -159,6 +157,7 @@ template <class = void> class mpi_core_of : public std::enable_shared_from_this<
   /// There is a time-out, or something is broken: from now on requests look after it.
   void watch() noexcept { direct_ = std::numeric_limits<index_t>::min(); }
 
+  /// By what all ranks have alike, since all must say the same: not by offsets of parts, which are each rank's own.
   [[nodiscard]] bool fits(call const& c) const noexcept {
     switch (c.kind) {
       case call_kind::all_gather:
@@ -166,10 +165,6 @@ template <class = void> class mpi_core_of : public std::enable_shared_from_this<
       case call_kind::reduce_scatter:
       case call_kind::reduce_scatter_v:
         return c.in.count <= max_count;
-      case call_kind::all_gather_v:
-        for (int r = 0; r < size; ++r)
-          if (c.out_parts.offset(r) + c.out_parts.count(r) > max_count) return false;
-        return true;
       default:
         return c.count() <= max_count;
     }
@@ -181,7 +176,9 @@ template <class = void> class mpi_core_of : public std::enable_shared_from_this<
     if (c.kind == call_kind::all_gather)
       return c.in.data == at(c.out.data, rank * c.in.count, c.in.type) ? MPI_IN_PLACE : c.in.data;
     if (c.kind == call_kind::all_gather_v)
-      return c.in.data == at(c.out.data, c.out_parts.offset(rank), c.in.type) ? MPI_IN_PLACE : c.in.data;
+      return c.out_parts.end() <= max_count && c.in.data == at(c.out.data, c.out_parts.offset(rank), c.in.type)
+                 ? MPI_IN_PLACE
+                 : c.in.data;
     return c.in.data == c.out.data ? MPI_IN_PLACE : c.in.data;
   }
 
@@ -273,11 +270,10 @@ template <class = void> class mpi_core_of : public std::enable_shared_from_this<
     if (staged) copy_bytes(c.out.data, out, c.out.bytes());
   }
   void all_gather_v(call const& c) {
-    lay_out(ints_, c.out_parts);
     auto const type = type_of(c.in);
-    check(
-        MPI_Allgatherv(source(c), as_int(c.in.count), type, c.out.data, ints_.data(), ints_.data() + size, type, comm),
-        c);
+    void* const to = lay_out_gather(c, ints_, stage_);
+    check(MPI_Allgatherv(source(c), as_int(c.in.count), type, to, ints_.data(), ints_.data() + size, type, comm), c);
+    if (to != c.out.data) unstage(c, stage_.data());
   }
   [[noreturn, gnu::cold, gnu::noinline]] void wrong_message(index_t n, std::uint32_t what, std::uint64_t where,
                                                             MPI_Status const& s) const {
@@ -340,8 +336,8 @@ template <class = void> class mpi_core_of : public std::enable_shared_from_this<
         return;
       case call_kind::all_gather_v:
         if (fits(c)) {
-          lay_out(o.ints, c.out_parts);
-          return check(MPI_Iallgatherv(source(c), static_cast<int>(c.in.count), type, c.out.data, o.ints.data(),
+          void* const to = lay_out_gather(c, o.ints, o.stage);
+          return check(MPI_Iallgatherv(source(c), static_cast<int>(c.in.count), type, to, o.ints.data(),
                                        o.ints.data() + size, type, comm, o.more()),
                        c);
         }
@@ -380,6 +376,24 @@ template <class = void> class mpi_core_of : public std::enable_shared_from_this<
     for (int r = 0; r < size; ++r) {
       ints[static_cast<std::size_t>(r)] = static_cast<int>(p.count(r));
       ints[static_cast<std::size_t>(size + r)] = static_cast<int>(p.offset(r));
+    }
+  }
+
+  /// The parts of a gather, side by side where an int cannot say all offsets. \returns where MPI is to write them
+  void* lay_out_gather(call const& c, std::vector<int>& ints, std::vector<std::byte>& stage) const {
+    bool const near = c.out_parts.end() <= max_count;
+    lay_out(ints, near ? c.out_parts : parts{c.out_parts.counts});
+    if (near) return c.out.data;
+    stage.resize(static_cast<std::size_t>(c.out_parts.total()) * size_of(c.out.type) + 1);
+    return stage.data();
+  }
+  /// Takes what MPI wrote beside the place of the result there.
+  void unstage(call const& c, std::byte const* from) const noexcept {
+    if (c.reduces()) return copy_bytes(c.out.data, from, c.out.bytes());
+    for (int r = 0; r < size; ++r) {
+      index_t const bytes = c.out_parts.count(r) * static_cast<index_t>(size_of(c.out.type));
+      copy_bytes(at(c.out.data, c.out_parts.offset(r), c.out.type), from, bytes);
+      from += bytes;
     }
   }
 
@@ -433,7 +447,7 @@ template <class = void> class mpi_core_of : public std::enable_shared_from_this<
       index_t const n = even ? block : c.out_parts.count(from), first = even ? block * from : c.out_parts.offset(from);
       if (n > 0)
         pieces(n, [&](index_t b, int m) {
-          check(MPI_Irecv(at(c.out.data, first + b, t), m, type, from, exchange_tag, comm, o.more()), c);
+          check(MPI_Irecv(at(c.out.data, first + b, t), m, type, from, tags::exchange, comm, o.more()), c);
         });
     }
     for (int i = 1; i < size; ++i) {
@@ -441,7 +455,7 @@ template <class = void> class mpi_core_of : public std::enable_shared_from_this<
       index_t const n = even ? block : c.in_parts.count(to), first = even ? block * to : c.in_parts.offset(to);
       if (n > 0)
         pieces(n, [&](index_t b, int m) {
-          check(MPI_Isend(at(c.in.data, first + b, t), m, type, to, exchange_tag, comm, o.more()), c);
+          check(MPI_Isend(at(c.in.data, first + b, t), m, type, to, tags::exchange, comm, o.more()), c);
         });
     }
     index_t const n = even ? block : c.in_parts.count(rank);

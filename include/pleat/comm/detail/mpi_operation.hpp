@@ -67,7 +67,7 @@ template <class Core> struct mpi_operation final : pending {
       }
       owner->check_count(what, came);
     }
-    if (!stage.empty() && what.reduces()) copy_bytes(what.out.data, stage.data(), what.out.bytes());
+    if (!stage.empty()) owner->unstage(what, stage.data());
   }
   bool test() override {
     if (!poll()) return false;
