@@ -4,15 +4,14 @@
 /// A mesh with its communicators: one for every set of axes, made once, by all ranks in one order.
 #pragma once
 
-#include <algorithm>
 #include <cstdint>
-#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
 
 #include <pleat/base/config.hpp>
+#include <pleat/comm/agree.hpp>
 #include <pleat/comm/communicator.hpp>
 #include <pleat/comm/self.hpp>
 #include <pleat/tensor/mesh.hpp>
@@ -35,7 +34,8 @@ class grid {
   /// \throws error if the mesh does not have world.size() ranks (with the nearest that has), or if ranks come with
   /// different meshes; on every rank alike
   PLEAT_ONCE grid(communicator& world, pleat::mesh const& m) : mesh_(m), rank_(world.rank()), alone_(self()) {
-    agree(world);
+    // Meshes that differ would split the ranks in different ways, and hang.
+    agree_on_text(world, m.to_string(), "comm::grid", "the mesh", "Give every rank the same mesh");
     m.demand_ranks(world.size());
     std::uint32_t const wide = m.wide().bits;
     groups_.resize(std::size_t{wide} + 1);
@@ -71,16 +71,6 @@ class grid {
   PLEAT_LAZY [[nodiscard]] communicator& all() { return along(mesh_.all()); }
 
  private:
-  /// Meshes that differ would split the ranks in different ways, and hang: the text's hash is compared first.
-  PLEAT_ONCE void agree(communicator& world) const {
-    std::uint64_t const mine = mesh_.hash();
-    std::vector<std::uint64_t> all(static_cast<std::size_t>(world.size()));
-    world.all_gather(std::span<std::uint64_t const>(&mine, 1), std::span<std::uint64_t>(all));
-    if (std::any_of(all.begin(), all.end(), [&](std::uint64_t h) { return h != all[0]; }))
-      throw error{"comm::grid", "the ranks come with different meshes; this one with '" + mesh_.to_string() + "'",
-                  "Give every rank the same mesh", rank_};
-  }
-
   pleat::mesh mesh_;
   int rank_ = 0;
   communicator alone_;
