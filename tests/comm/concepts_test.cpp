@@ -105,7 +105,7 @@ TEST_CASE("a communicator takes a transport that has one capability") {
     double x = 0;
     CHECK_THROWS_WITH(c.isend(std::span(&x, 1), 0), ContainsSubstring("no member isend"));
     CHECK_THROWS_WITH(c.split(0, 0), ContainsSubstring("no member split"));
-    CHECK_THROWS_WITH(c.set_timeout(1), ContainsSubstring("no member set_timeout"));
+    CHECK_THROWS_WITH(c.set_timeout(1), ContainsSubstring("set_timeout: this transport has no member set_timeout"));
   }
 }
 

@@ -20,8 +20,9 @@
 #include <pleat/base/error.hpp>
 #include <pleat/base/owned_ptr.hpp>
 #include <pleat/comm/concepts.hpp>
-#include <pleat/comm/detail/by_name.hpp>
+#include <pleat/comm/detail/agreement.hpp>
 #include <pleat/comm/detail/elements.hpp>
+#include <pleat/comm/detail/transport.hpp>
 #include <pleat/comm/detail/verify.hpp>
 #include <pleat/comm/request.hpp>
 #include <pleat/comm/types.hpp>
@@ -50,7 +51,7 @@ class communicator {
   communicator(Transport&& t) {  // NOLINT: a transport *is* a communicator
     demand_ranked<Transport>();
     if constexpr (ranked<Transport>) {
-      adopt(make_owned<model<Transport>>(std::move(t)));
+      adopt(make_owned<detail::transport_model<Transport>>(std::move(t)));
     }
   }
   communicator(communicator&& o) noexcept { *this = std::move(o); }
@@ -265,58 +266,6 @@ class communicator {
   }
 
  private:
-  struct transport {
-    virtual ~transport() = default;
-    virtual int rank() const = 0;
-    virtual int size() const = 0;
-    virtual std::string_view name() const = 0;
-    virtual void run(call const&) = 0;
-    virtual briefly runs_briefly() = 0;
-    virtual request start(call const&) = 0;
-    virtual void progress() = 0;
-    virtual void set_timeout(double) = 0;
-    virtual owned_ptr<transport> split(int color, int key) = 0;
-  };
-
-  template <class T> struct model final : transport {
-    explicit model(T&& t) : t(std::move(t)) {}
-    int rank() const override { return t.rank(); }
-    int size() const override { return t.size(); }
-    std::string_view name() const override {
-      if constexpr (requires { std::string_view(t.name()); }) return t.name();
-      else return "user's transport";
-    }
-    void run(call const& c) override {
-      if constexpr (runs_calls<T>) t.run(c);
-      else detail::run_by_name(t, c);
-    }
-    briefly runs_briefly() override {
-      if constexpr (comm::runs_briefly<T>) return t.runs_briefly();
-      else return {};
-    }
-    request start(call const& c) override {
-      if constexpr (runs_calls<T>) return t.start(c);
-      else return detail::start_by_name(t, c);
-    }
-    void progress() override {
-      if constexpr (requires { t.progress(); }) t.progress();
-    }
-    void set_timeout(double seconds) override {
-      if constexpr (requires { t.set_timeout(seconds); }) t.set_timeout(seconds);
-      else detail::cannot({.kind = call_kind::barrier}, t.rank(), "set_timeout");
-    }
-    owned_ptr<transport> split(int color, int key) override {
-      if constexpr (requires { *t.split(color, key); }) {
-        auto part = t.split(color, key);
-        if (!part) return nullptr;
-        return make_owned<model<std::remove_cvref_t<decltype(*part)>>>(std::move(*part));
-      } else {
-        detail::cannot({.kind = call_kind::split}, t.rank(), "split");
-      }
-    }
-    T t;
-  };
-
   template <class R> static call broadcast_of(R& data, int root) {
     return {.kind = call_kind::broadcast, .in = detail::reading(data), .out = detail::writing(data), .root = root};
   }
@@ -337,7 +286,7 @@ class communicator {
     return {.kind = call_kind::receive, .out = detail::writing(data), .root = peer, .tag = tag};
   }
 
-  PLEAT_ONCE void adopt(owned_ptr<transport> t) {
+  PLEAT_ONCE void adopt(owned_ptr<detail::transport> t) {
     transport_ = std::move(t);
     briefly_ = transport_->runs_briefly();
     rank_ = transport_->rank();
@@ -394,93 +343,7 @@ class communicator {
   }
   PLEAT_ONCE void look_closer(call const& c);
 
-  /// The rung `checks::collective`: every rank learns what every rank is about to do, or throws the same sentence.
-  PLEAT_ONCE void agree(call const& c) {
-    constexpr std::size_t fields = 5;
-    if (c.kind == call_kind::send || c.kind == call_kind::receive || size_ == 1) return;
-    auto const number = [](auto x) { return static_cast<std::int64_t>(x); };
-    auto count = number(c.count());
-    if (c.kind == call_kind::all_gather_v ||
-        c.kind == call_kind::reduce_scatter_v)  // the sum says too little: hash the list
-      for (auto n : c.out_parts.counts)
-        count =
-            number((static_cast<std::uint64_t>(count ^ n) * 0x100000001b3u) >> 1);  // stays positive: -x is sent too
-    std::array<std::int64_t, fields> const mine{number(c.kind), count, number(c.type()), c.rooted() ? c.root : 0,
-                                                c.reduces() ? number(c.op) : 0};
-    std::array<std::int64_t, 2 * fields> extreme;  // largest of x and of -x: both ends in one exchange
-    for (std::size_t i = 0; i < fields; ++i) {
-      extreme[i] = mine[i];
-      extreme[fields + i] = -mine[i];
-    }
-    buffer const b{extreme.data(), 2 * fields, dtype::i64};
-    transport_->run({.kind = call_kind::all_reduce, .in = b, .out = b, .op = reduction::max});
-    bool same = true;
-    for (std::size_t i = 0; i < fields; ++i) same = same && extreme[i] == -extreme[fields + i];
-    if (!same) disagree(c, mine);
-    if (c.kind == call_kind::all_to_all_v) agree_on_parts(c);
-  }
-
-  template <std::size_t N> [[noreturn]] void disagree(call const& c, std::array<std::int64_t, N> const& mine) {
-    std::vector<std::int64_t> all(N * static_cast<std::size_t>(size_));
-    transport_->run({.kind = call_kind::all_gather,
-                     .in = {mine.data(), N, dtype::i64},
-                     .out = {all.data(), static_cast<index_t>(all.size()), dtype::i64}});
-    auto const of = [&](int r) { return all.data() + static_cast<std::size_t>(r) * N; };
-    auto const alike = [&](int r, int s) { return std::equal(of(r), of(r) + N, of(s)); };
-    int reference = 0, most = 0;  // what most ranks want is right; the first of them stands for it
-    for (int r = 0; r < size_; ++r) {
-      int n = 0;
-      for (int s = 0; s < size_; ++s) n += alike(r, s) ? 1 : 0;
-      if (n > most) most = n, reference = r;
-    }
-    int odd = 0;
-    while (alike(odd, reference)) ++odd;
-    auto const say = [&](int r) {
-      call d{.kind = static_cast<call_kind>(of(r)[0])};
-      auto const t = static_cast<dtype>(of(r)[2]);
-      d.in = {nullptr, of(r)[1], t};
-      d.out = {nullptr, of(r)[1], t};
-      d.root = static_cast<int>(of(r)[3]);
-      d.op = static_cast<reduction>(of(r)[4]);
-      if (d.kind == call_kind::all_gather_v || d.kind == call_kind::reduce_scatter_v)
-        return std::string(name_of(d.kind)) + " with other parts";
-      return describe(d);
-    };
-    throw error{std::string(name_of(c.kind)),
-                "rank " + std::to_string(odd) + " asks for " + say(odd) + " where rank " + std::to_string(reference) +
-                    " asks for " + say(reference),
-                "Every rank must make the same calls in the same order", rank_};
-  }
-
-  PLEAT_ONCE void agree_on_parts(call const& c) {
-    auto const n = static_cast<std::size_t>(size_);
-    scratch_.resize(n + 2 * n);
-    std::copy(c.in_parts.counts.begin(), c.in_parts.counts.end(), scratch_.begin());
-    transport_->run({.kind = call_kind::all_to_all,
-                     .in = {scratch_.data(), size_, dtype::i64},
-                     .out = {scratch_.data() + n, size_, dtype::i64}});
-    // the first wrong pair, as receiver * size + sender, on every rank alike
-    std::int64_t wrong = static_cast<std::int64_t>(n * n);
-    std::int64_t* w = scratch_.data() + 2 * n;
-    for (int r = size_; r-- > 0;)
-      if (scratch_[n + static_cast<std::size_t>(r)] != c.out_parts.count(r))
-        wrong = static_cast<std::int64_t>(rank_) * size_ + r;
-    *w = wrong;
-    transport_->run(
-        {.kind = call_kind::all_reduce, .in = {w, 1, dtype::i64}, .out = {w, 1, dtype::i64}, .op = reduction::min});
-    if (*w == static_cast<std::int64_t>(n * n)) return;
-    auto const to = *w / size_, from = *w % size_;
-    std::array<std::int64_t, 2> pair{scratch_[n + static_cast<std::size_t>(from)],
-                                     c.out_parts.count(static_cast<int>(from))};
-    buffer const b{pair.data(), 2, dtype::i64};
-    transport_->run({.kind = call_kind::broadcast, .in = b, .out = b, .root = static_cast<int>(to)});
-    throw error{"all_to_all_v",
-                "rank " + std::to_string(from) + " sends " + std::to_string(pair[0]) + " elements to rank " +
-                    std::to_string(to) + ", which expects " + std::to_string(pair[1]),
-                "in_parts.counts of the sender and out_parts.counts of the receiver must mirror each other", rank_};
-  }
-
-  owned_ptr<transport> transport_;
+  owned_ptr<detail::transport> transport_;
   briefly briefly_;
   int rank_ = -1, size_ = 0;
   double seconds_ = -1;
@@ -495,7 +358,7 @@ template <class> void communicator::look_closer(call const& c) {
   demand_transport(name_of(c.kind));
   if (checks_ == checks::off) return;
   if (!detail::surely_right(c, size_)) detail::verifier(c, rank_, size_).run();
-  if (checks_ == checks::collective) agree(c);
+  if (checks_ == checks::collective) detail::agreement(*transport_, c, rank_, size_, scratch_).run();
 }
 PLEAT_COMPILED_ONCE(void communicator::look_closer(call const& c));
 

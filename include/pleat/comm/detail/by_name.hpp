@@ -5,6 +5,7 @@
 #pragma once
 
 #include <string>
+#include <utility>
 
 #include <pleat/base/config.hpp>
 #include <pleat/base/error.hpp>
@@ -12,9 +13,9 @@
 
 namespace pleat::comm::detail {
 
-PLEAT_ONCE [[noreturn]] void cannot(call const& c, int rank, char const* what) {
-  throw error{describe(c), std::string("this transport has no member ") + what, "Give it one, or use another transport",
-              rank};
+PLEAT_ONCE [[noreturn]] void cannot(std::string call, int rank, char const* what) {
+  throw error{std::move(call), std::string("this transport has no member ") + what,
+              "Give it one, or use another transport", rank};
 }
 
 template <class C> void run_by_name(C& t, [[maybe_unused]] call const& c) {
@@ -58,7 +59,7 @@ template <class C> void run_by_name(C& t, [[maybe_unused]] call const& c) {
     case call_kind::split:
       break;
   }
-  cannot(c, t.rank(), std::string(name_of(c.kind)).c_str());
+  cannot(describe(c), t.rank(), std::string(name_of(c.kind)).c_str());
 }
 
 /// A collective without a non-blocking form runs at once: correct, since all ranks start collectives in the same order,
@@ -97,10 +98,10 @@ template <class C> request start_by_name(C& t, call const& c) {
       else break;
     case call_kind::send:
       if constexpr (has_isend<C>) return t.isend(c.in, c.root, c.tag);
-      else cannot(c, t.rank(), "isend");
+      else cannot(describe(c), t.rank(), "isend");
     case call_kind::receive:
       if constexpr (has_ireceive<C>) return t.ireceive(c.out, c.root, c.tag);
-      else cannot(c, t.rank(), "ireceive");
+      else cannot(describe(c), t.rank(), "ireceive");
     case call_kind::split:
       break;
   }
