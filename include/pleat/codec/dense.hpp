@@ -4,6 +4,7 @@
 /// The plain form: every number stored, in the arena.
 #pragma once
 
+#include <pleat/codec/detail/parts.hpp>
 #include <pleat/codec/form.hpp>
 #include <pleat/compute/convolution.hpp>
 #include <pleat/compute/elementwise.hpp>
@@ -163,14 +164,10 @@ template <class T> struct dense {
   template <class Space>
   static void from_file(context<Space>& c, extents const& shape, std::span<file_tensor const> parts,
                         storage<Space>& s) {
-    if (parts.size() != 1 || parts[0].shape != shape || parts[0].type != dtype_of<T>)
-      throw error{
-          "codec::dense::from_file",
-          "expected one tensor of shape " + shape.to_string() + " and type " + std::string(name_of(dtype_of<T>)) +
-              (parts.empty() ? ", found none"
-                             : ", found " + parts[0].shape.to_string() + " " + std::string(name_of(parts[0].type))),
-          remedy::copy_again};
-    copy_from_host(c, reinterpret_cast<T const*>(parts[0].bytes.data()), tensor<T, Space>::wrap(s.values, shape));
+    constexpr char const* call = "codec::dense::from_file";
+    detail::demand_only(call, parts, {""});
+    auto const& bytes = detail::demand_part(call, parts, "", dtype_of<T>, shape).bytes;
+    copy_from_host(c, reinterpret_cast<T const*>(bytes.data()), tensor<T, Space>::wrap(s.values, shape));
   }
 };
 

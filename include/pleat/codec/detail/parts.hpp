@@ -27,8 +27,8 @@ PLEAT_LAZY [[nodiscard]] inline file_tensor const* find_part(std::span<file_tens
 PLEAT_ONCE [[nodiscard]] file_tensor const& demand_part(char const* call, std::span<file_tensor const> parts,
                                                         std::string_view suffix, dtype type, extents const& shape) {
   file_tensor const* p = find_part(parts, suffix);
-  std::string const wanted = "a tensor '" + std::string(suffix) + "' of shape " + shape.to_string() + " and type " +
-                             std::string(name_of(type));
+  std::string const wanted = (suffix.empty() ? std::string("a tensor") : "a tensor '" + std::string(suffix) + "'") +
+                             " of shape " + shape.to_string() + " and type " + std::string(name_of(type));
   if (!p) throw error{call, "expected " + wanted + ", found none", remedy::copy_again};
   if (p->type != type || p->shape != shape)
     throw error{call, "expected " + wanted + ", found " + p->shape.to_string() + " " + std::string(name_of(p->type)),
