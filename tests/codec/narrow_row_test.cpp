@@ -88,6 +88,26 @@ TEST_CASE("what is not finite is seen wherever it stands") {
     }
 }
 
+TEST_CASE("ties between two codes are ties for every scale, whatever its reciprocal is rounded to") {
+  // x = (k + 1/2)·scale exactly. Of 3.5·49, e.g., the product with 1/49 is 3.4999…: it must not become 3.
+  index_t wrong = 0, missed = 0;
+  for (int s = 3; s < 4096; s += 2) {
+    auto const scale = static_cast<float>(s);
+    std::vector<float> from;
+    for (int k = -127; k < 127; ++k) from.push_back((static_cast<float>(k) + 0.5f) * scale);
+    for (float const x : from)
+      missed += std::nearbyint(static_cast<double>(x) * (1 / static_cast<double>(scale))) !=
+                static_cast<double>(detail::int8_code(x, scale));
+    std::vector<std::int8_t> to(from.size());
+    for (auto level : levels()) {
+      detail::int8_codes_at(level, static_cast<index_t>(from.size()), from.data(), scale, to.data());
+      for (std::size_t i = 0; i < to.size(); ++i) wrong += to[i] != detail::int8_code(from[i], scale);
+    }
+  }
+  CHECK(wrong == 0);
+  CHECK(missed > 10000);  // so many codes the products alone would get wrong
+}
+
 TEST_CASE("rows of eight-bit codes are the codes one by one") {
   pleat::random::stream const s(5, 6);
   for (float scale : {1.0f, 0.003f, 0x1.000002p-9f, 0x1.fffffep-9f, 1e-30f, 1e-44f, 2e36f, 0.0f}) {
