@@ -5,6 +5,8 @@
 /// codes in, int32 sums, fixed-point requantization, 8-bit codes out.
 #pragma once
 
+#include <cmath>
+#include <cstdint>
 #include <string>
 #include <vector>
 

@@ -115,8 +115,6 @@ template <class T, class Bits> struct stored : detail::handed_on<T> {
                                                      std::span<weight_piece const> pieces) {
     return storage<Kokkos::DefaultExecutionSpace>::join(shape, dim, pieces);  // any space's would do
   }
-  /// The shape of a weight with another number of rows.
-  [[nodiscard]] static extents rows_extents(extents const& shape, index_t rows) { return shape.with_batch(rows); }
 
   /// Takes parts that are known to be good (an encoder's) into the space's memory.
   template <class Space>
