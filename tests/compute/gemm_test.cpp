@@ -328,7 +328,12 @@ TEST_CASE("gemm refuses impossible arguments by name", "[gemm]") {
     }
     return std::string("nothing thrown");
   };
-  CHECK(message([](auto& b) { b.m = -1; }).find("m is -1") != std::string::npos);
+  CHECK(message([](auto& b) { b.m = -1; }) ==
+        "pleat: compute::gemm: m is -1, expected at least 0. Give extents of 0 or more");
+  // a row of one element has a length, too: a distance of 0 would take the first row for all
+  CHECK(message([](auto& b) { b.k = 1, b.lda = 0; }).find("lda is 0, expected at least 1") != std::string::npos);
+  CHECK(message([](auto& b) { b.m = 1, b.ta = pc::transpose::yes, b.lda = 0; }).find("lda is 0") != std::string::npos);
+  CHECK(message([](auto& b) { b.n = 1, b.ldb = 0; }).find("ldb is 0, expected at least 1") != std::string::npos);
   CHECK(message([](auto& b) { b.lda = 1; }).find("lda is 1") != std::string::npos);
   CHECK(message([](auto& b) { b.ldb = 1; }).find("ldb is 1") != std::string::npos);
   CHECK(message([](auto& b) { b.ldc = 1; }).find("ldc is 1") != std::string::npos);

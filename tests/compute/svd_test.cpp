@@ -147,6 +147,8 @@ TEST_CASE("the randomised solver finds the large values, the same bits for the s
   CHECK((asked == 1 && g.u == f.u && g.s == f.s && g.v == f.v));
   CHECK_THROWS_MATCHES(compute::randomized_svd(7, 5, drawn(7, 5, 1), 6), pleat::error,
                        MessageMatches(ContainsSubstring("rank 6 of a matrix of 7 × 5, expected 1 to 5")));
+  CHECK_THROWS_MATCHES(compute::randomized_svd(7, 5, drawn(7, 4, 1), 3), pleat::error,
+                       MessageMatches(ContainsSubstring("expected a matrix of 7 × 5, found 28 numbers")));
 }
 
 TEST_CASE("rows over 1, 2, 3 and 4 ranks decompose as one matrix does", "[compute][tsqr]") {

@@ -171,7 +171,7 @@ PLEAT_LAZY inline void int8_demand(char const* call, index_t m, index_t n, index
         "Give extents of 0 or more"};
   if (k > int8_max_k)
     throw error{call, "k = " + std::to_string(k) + " products of 8-bit numbers do not fit a 32-bit sum",
-                "split k into parts of at most " + std::to_string(int8_max_k) + " and add their results as floats"};
+                "Split k into parts of at most " + std::to_string(int8_max_k) + " and add their results as floats"};
 }
 
 template <class Space, class Store>

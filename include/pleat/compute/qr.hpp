@@ -5,6 +5,7 @@
 /// number of threads. Needs no Kokkos and no LAPACK.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <span>
 #include <string>

@@ -57,8 +57,9 @@ template <class T> struct take_body {
 }  // namespace detail
 
 /// values[0 … k) = the k largest of x[0 … n), descending; index[j] = where values[j] stands. Of equal values the
-/// earlier ones are taken and come first; −0 equals 0; NaN is the largest. \param k at most n (else pleat::error)
-/// \param values may be null Waits for the instance; allocates room for the elements that equal the k-th.
+/// earlier ones are taken and come first; −0 equals 0; NaN is the largest. Waits for the instance; allocates room for the
+/// elements that equal the k-th.
+/// \param k at most n (else pleat::error)   \param values may be null
 template <class Space, class T>
 void top_k(Space const& space, index_t n, T const* x, index_t k, T* values, index_t* index) {
   if (k > n || k < 0)

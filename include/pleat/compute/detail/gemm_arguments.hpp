@@ -41,22 +41,30 @@ template <class T, class To = T> struct gemm_arguments {
 
 namespace detail {
 
-[[noreturn]] __attribute__((noinline, cold)) inline void gemm_refuse(char const* name, index_t found, index_t least) {
+[[noreturn]] __attribute__((noinline, cold)) inline void gemm_refuse(char const* name, index_t found, index_t least,
+                                                                     char const* remedy) {
   throw error{"compute::gemm",
               std::string(name) + " is " + std::to_string(found) + ", expected at least " + std::to_string(least),
-              "a leading dimension is the distance of two stored rows, in elements"};
+              remedy};
 }
 
 /// Throws pleat::error if an extent is negative or a leading dimension is shorter than its rows.
 template <class T, class To> inline void gemm_check(gemm_arguments<T, To> const& g) {
-  if (g.m < 0) gemm_refuse("m", g.m, 0);
-  if (g.n < 0) gemm_refuse("n", g.n, 0);
-  if (g.k < 0) gemm_refuse("k", g.k, 0);
-  index_t const a = g.ta == transpose::no ? g.k : g.m, b = g.tb == transpose::no ? g.n : g.k;
-  if (g.lda < a && g.m > 1 && g.k > 1) gemm_refuse("lda", g.lda, a);
-  if (g.ldb < b && g.n > 1 && g.k > 1) gemm_refuse("ldb", g.ldb, b);
-  if (g.ldc < g.n && g.m > 1) gemm_refuse("ldc", g.ldc, g.n);
-  if (g.after.mask && g.after.ldmask < g.n && g.m > 1) gemm_refuse("ldmask", g.after.ldmask, g.n);
+  auto const extent = [](char const* name, index_t n) {
+    if (n < 0) gemm_refuse(name, n, 0, "Give extents of 0 or more");
+  };
+  auto const distance = [](char const* name, index_t ld, index_t rows, index_t columns) {
+    if (ld < columns && rows > 1)
+      gemm_refuse(name, ld, columns, "Give the distance of two stored rows in elements: their length, if without gaps");
+  };
+  extent("m", g.m);
+  extent("n", g.n);
+  extent("k", g.k);
+  bool const ta = g.ta == transpose::yes, tb = g.tb == transpose::yes;
+  distance("lda", g.lda, ta ? g.k : g.m, ta ? g.m : g.k);
+  distance("ldb", g.ldb, tb ? g.n : g.k, tb ? g.k : g.n);
+  distance("ldc", g.ldc, g.m, g.n);
+  if (g.after.mask) distance("ldmask", g.after.ldmask, g.m, g.n);
 }
 
 }  // namespace detail
