@@ -16,3 +16,9 @@ TEST_CASE("numbers with one digit after the point") {
   CHECK(pleat::svg_number(-0.04) == "0.0");
   CHECK(pleat::svg_number(99.96) == "100.0");
 }
+
+TEST_CASE("a text is squeezed where its letters would go beyond") {
+  CHECK(pleat::svg_squeezed("abcd", 10, 24) == "");  // 4 letters of 6
+  CHECK(pleat::svg_squeezed("abcd", 10, 23.9) == " textLength=\"23.9\" lengthAdjust=\"spacingAndGlyphs\"");
+  CHECK(pleat::svg_squeezed("", 10, 0) == "");
+}
