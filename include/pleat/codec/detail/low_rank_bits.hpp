@@ -8,6 +8,7 @@
 #include <cmath>
 #include <numeric>
 
+#include <pleat/base/number_text.hpp>
 #include <pleat/codec/detail/sparse_bits.hpp>
 #include <pleat/compute/math.hpp>
 #include <pleat/compute/svd.hpp>
@@ -45,8 +46,10 @@ using compute::thin_svd;
     return o.rank;
   }
   if (o.energy != 0 || o.relative_error != 0) {
-    if (o.energy < 0 || o.energy > 1 || o.relative_error < 0)
-      throw error{call, "an energy lies in (0, 1] and a relative error is positive",
+    if (!(o.energy >= 0 && o.energy <= 1 && o.relative_error >= 0))  // NaN, too
+      throw error{call,
+                  "an energy lies in (0, 1] and a relative error is positive; found " +
+                      pleat::detail::number_text(o.energy) + " and " + pleat::detail::number_text(o.relative_error),
                   "Say .energy = 0.9, or .relative_error = 0.1"};
     double const drop = all * (o.energy != 0 ? 1 - o.energy : o.relative_error * o.relative_error);
     double rest = 0;
