@@ -2,8 +2,8 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 /// \file
 /// Scalar functions without branches, so that loops over them vectorise, with the same bits on every instruction set.
-/// The float forms are our own (bounds in units in the last place are measured in math_test.cpp); the double forms are
-/// the C library's. Needs no Kokkos.
+/// The float forms are our own (their largest errors over all floats are in math_test.cpp); the double forms are the C
+/// library's. Needs no Kokkos.
 ///
 /// Coefficients: minimax fits (Lawson's reweighted least squares) of the functions named beside them.
 #pragma once
