@@ -60,7 +60,7 @@ class mpi : public detail::named_calls<mpi> {
   [[nodiscard]] MPI_Comm handle() const noexcept { return core_->comm; }
 
   PLEAT_LAZY void run(call const& c) { core_->run(c); }
-  [[nodiscard]] briefly runs_briefly() noexcept { return core_->runs_briefly(); }
+  PLEAT_LAZY [[nodiscard]] briefly runs_briefly() noexcept { return core_->runs_briefly(); }
   PLEAT_LAZY [[nodiscard]] request start(call const& c) { return core_->start(c); }
   PLEAT_LAZY void progress() { core_->progress(); }
 

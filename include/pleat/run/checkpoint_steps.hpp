@@ -94,7 +94,7 @@ template <class T, class Space>
 }
 
 /// What arrays of steps a checkpoint gets. \param arrays as step_arrays gives them
-[[nodiscard, gnu::cold]] inline std::vector<io::array_description> describe_steps(
+PLEAT_ONCE [[nodiscard]] std::vector<io::array_description> describe_steps(
     std::vector<step_array> const& arrays) {
   std::vector<io::array_description> all;
   for (auto const& a : arrays)

@@ -30,7 +30,7 @@ class mpi_tables {
 
   [[nodiscard]] MPI_Datatype type(dtype t) const noexcept { return types_[static_cast<std::size_t>(t)]; }
   /// \param rank for the words of a failure
-  [[nodiscard]] MPI_Op op(brief c, int rank) {
+  PLEAT_LAZY [[nodiscard]] MPI_Op op(brief c, int rank) {
     if (c.type == dtype::f16 || c.type == dtype::bf16) [[unlikely]]
       return own(c.what(), rank);
     return mpi_[static_cast<std::size_t>(c.op)];

@@ -33,7 +33,7 @@ struct cut_rows {
   std::vector<float> magnitude;  ///< of this rank's part
   index_t rows = 0, columns = 0, whole = 0;
 
-  [[nodiscard]] std::span<float const> row(index_t r) const noexcept {
+  PLEAT_LAZY [[nodiscard]] std::span<float const> row(index_t r) const noexcept {
     return as_span(magnitude).subspan(static_cast<std::size_t>(r * columns), static_cast<std::size_t>(columns));
   }
   /// f(first, last) for blocks of so many rows: the counts of theirs that ranks sum at a time are some 130 kB at most,
