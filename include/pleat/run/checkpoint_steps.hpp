@@ -94,8 +94,7 @@ template <class T, class Space>
 }
 
 /// What arrays of steps a checkpoint gets. \param arrays as step_arrays gives them
-PLEAT_ONCE [[nodiscard]] std::vector<io::array_description> describe_steps(
-    std::vector<step_array> const& arrays) {
+PLEAT_ONCE [[nodiscard]] std::vector<io::array_description> describe_steps(std::vector<step_array> const& arrays) {
   std::vector<io::array_description> all;
   for (auto const& a : arrays)
     if (a.shape.rank() > 0) all.push_back({a.name, dtype::f64, a.shape});
