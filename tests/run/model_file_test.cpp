@@ -217,6 +217,31 @@ TEST_CASE("a model file that cannot be finished is heard of on every rank, and t
   CHECK(f.count() == 1);
 }
 
+TEST_CASE("a file that fits on one rank and not on another is refused on every rank, and nobody waits") {
+  pleat_test::scratch_folder const f;
+  auto const net = [](int width) {
+    return pleat::nn::sequential(pleat::nn::linear("a", 4, width), pleat::nn::linear("b", width, 2));
+  };
+  auto w = alone();
+  run::save(pleat::parallel::build(net(3), {.global_batch = 4}, w, {.seed = 3}), f / "0.safetensors");
+  run::save(pleat::parallel::build(net(5), {.global_batch = 4}, w, {.seed = 3}), f / "1.safetensors");
+  std::vector<std::string> said(2);
+  pleat::comm::run_local(2, [&](pleat::comm::communicator c) {
+    pleat::world world(std::move(c), 1);
+    auto m = pleat::parallel::build(net(3), {.global_batch = 4, .data_ranks = 2}, world, {.seed = 3});
+    m.set_timeout(20);  // only where it hangs
+    auto const before = m.host_values();
+    try {
+      (void)run::load(m, f / (std::to_string(world.rank()) + ".safetensors"));  // each node has a folder of its own
+    } catch (pleat::error const& e) {
+      said[static_cast<std::size_t>(world.rank())] = e.what();
+    }
+    if (m.host_values() != before) throw std::runtime_error("the model has changed");
+  });
+  CHECK(said[0] == said[1]);
+  CHECK_THAT(said[0], ContainsSubstring("1.safetensors'): 'a.weight' has shape [3, 4] in the network"));
+}
+
 TEST_CASE("a type that dense weights cannot be written in is refused, whoever writes") {
   auto w = alone();
   auto const model = build(w);

@@ -36,6 +36,7 @@
 #include <pleat/io/dataset.hpp>
 #include <pleat/io/safetensors.hpp>
 #include <pleat/run/checkpoint_image.hpp>
+#include <pleat/run/evaluate.hpp>
 #include <pleat/tensor/index_set.hpp>
 
 namespace pleat::compress {
@@ -243,21 +244,24 @@ inline void write_targets(std::string const& path, top_scores const& t, io::data
 /// a file. Collective; the same bytes on any number of ranks. Returns what was written: say `dropped_mean` and
 /// `dropped_max` where it matters. Of windows of a text every position of every window has its row, 8·k + 4 bytes:
 /// windows that overlap (a stride below the context) have what they share once each.
-/// \throws error on every rank alike: top_k below 0 or above the classes, batch below 1, scores that are not finite, a
+/// \throws error on every rank alike: data or a top_k that differ between ranks, top_k below 0 or above the classes, batch below 1, scores that are not finite, a
 /// file that cannot be written
 inline top_scores cache_targets(teacher const& from, io::dataset const& data, comm::communicator& ranks,
                                 std::string const& path, index_t top_k = 0, index_t batch = 256) {
-  from.demand_alone("compress::cache_targets");
-  if (data.size == 0)
-    throw error{"compress::cache_targets", "the data set '" + data.name + "' is empty",
-                "Give it the samples that the student will be trained on"};
-  if (top_k < 0)
-    throw error{"compress::cache_targets",
-                "top_k is " + std::to_string(top_k) + ", expected 1 to the number of classes, or 0 for all",
-                "Pass 10 as top_k, or 0 to keep all scores"};
-  if (batch < 1)
-    throw error{"compress::cache_targets", "batch is " + std::to_string(batch) + ", expected at least one sample",
-                "Pass 64 as batch"};
+  pleat::run::detail::demand_alike(ranks, "compress::cache_targets", data, "top_k " + std::to_string(top_k), [&] {
+    from.demand_alone("compress::cache_targets");
+    if (data.size == 0)
+      throw error{"compress::cache_targets", "the data set '" + data.name + "' is empty",
+                  "Give it the samples that the student will be trained on"};
+    if (top_k < 0)
+      throw error{"compress::cache_targets",
+                  "top_k is " + std::to_string(top_k) + ", expected 1 to the number of classes, or 0 for all",
+                  "Pass 10 as top_k, or 0 to keep all scores"};
+    if (batch < 1)
+      throw error{"compress::cache_targets", "batch is " + std::to_string(batch) + ", expected at least one sample",
+                  "Pass 64 as batch"};
+    data.demand_whole(false);
+  });
   index_range const mine = block_range(data.size, ranks.size(), ranks.rank());
   top_scores t;
   t.positions = data.positions();

@@ -38,6 +38,16 @@ PLEAT_LAZY [[nodiscard]] inline extents batch_shape(io::dataset const& data, ind
   return batch_shape(data.name, data.sample, n);
 }
 
+/// How much a call finds in these data, as lines that ranks compare (comm::agree_on_text): ranks that go through sets of
+/// other sizes would wait for each other in vain. What the samples are is for the network to judge.
+PLEAT_ONCE [[nodiscard]] std::string words_of_data(io::dataset const& data) {
+  return std::to_string(data.size) + " samples\n" +
+         (data.regression()
+              ? "targets of " + data.target.to_string()
+              : std::to_string(data.positions()) + " labels each of " + std::to_string(data.classes) + " classes");
+}
+PLEAT_COMPILED_ONCE(std::string words_of_data(io::dataset const& data));
+
 /// Turns sample numbers into tensors. Keeps its staging memory, so a steady state allocates nothing.
 template <class T, class Space> class batch_loader {
  public:

@@ -16,6 +16,7 @@
 #include <pleat/base/config.hpp>
 #include <pleat/base/error.hpp>
 #include <pleat/base/profile.hpp>
+#include <pleat/comm/agree.hpp>
 #include <pleat/comm/attempt.hpp>
 #include <pleat/compute/softmax.hpp>
 #include <pleat/nn/metrics.hpp>
@@ -28,6 +29,16 @@
 namespace pleat::run {
 
 namespace detail {
+/// What all ranks must be given alike, before any of them waits for another: a check that fails on one of them, all hear.
+/// Collective. \param how the other options, a line each
+template <class Check>
+void demand_alike(comm::communicator& ranks, char const* call, io::dataset const& data, std::string const& how,
+                  Check const& check) {
+  comm::all_or_none(ranks, check);
+  comm::agree_on_text(ranks, words_of_data(data) + "\n" + how, call, "what is asked",
+                      "Give every rank the same data and the same options");
+}
+
 /// The outputs of every sample of `data`, each on one rank, in batches of `batch`: each(first, count, y, batch) where the
 /// last stage is. Collective.
 template <class T, class Space, class Each>
@@ -59,7 +70,7 @@ void share_found(parallel::any_model<T, Space> const& m, std::vector<N>& found) 
   if (m.pipeline().size() > 1) m.pipeline().broadcast(found, m.layout().last_rank());
 }
 
-/// Every rank has all labels: all refuse alike.
+/// Also over labels that this rank does not come to.
 PLEAT_ONCE void demand_labels(io::dataset const& data) {
   for (std::size_t s = 0; s < data.labels.size(); ++s)
     if (data.labels[s] < 0 || data.labels[s] >= data.classes)
@@ -139,14 +150,18 @@ PLEAT_ONCE [[nodiscard]] evaluation of_squares(io::dataset const& data, std::spa
 /// same result on every rank, and on any number of data ranks and stages. Sharded parameters (state_stage = 3) are
 /// gathered layer by layer for every batch; larger batches gather less often. Of a set without samples error and loss
 /// (with targets: the mean square) are NaN.
-/// \throws error on every rank alike, also what a layer of one rank has to say (where parts lie along a tensor axis: on
+/// \throws error on every rank alike: data or batches that differ between ranks, members of the data that do not fit one
+/// another, labels outside the classes; also what a layer of one rank has to say (where parts lie along a tensor axis: on
 /// that rank; so is what breaks off a walk of state stage 3: no memory for its input, parameters that did not come)
 template <class T, class Space>
 [[nodiscard]] evaluation evaluate(parallel::any_model<T, Space> const& m, io::dataset const& data,
                                   index_t batch = 256) {
-  if (batch < 1) throw error{"run::evaluate", "a batch of " + std::to_string(batch) + " samples", "Use 1 or more"};
   region r("pleat::run::evaluate");
-  data.demand_whole();
+  detail::demand_alike(m.all_ranks(), "run::evaluate", data, "batches of " + std::to_string(batch), [&] {
+    if (batch < 1) throw error{"run::evaluate", "a batch of " + std::to_string(batch) + " samples", "Use 1 or more"};
+    data.demand_whole();
+    if (!data.regression()) detail::demand_labels(data);
+  });
   if (data.regression()) {
     std::vector<double> squares(static_cast<std::size_t>(data.size)), outputs;
     std::vector<T> host;
@@ -161,7 +176,6 @@ template <class T, class Space>
     detail::share_found(m, squares);
     return detail::of_squares(data, as_span(squares));
   }
-  detail::demand_labels(data);
   auto const classes = static_cast<std::size_t>(data.classes), positions = static_cast<std::size_t>(data.positions());
   bool const confuse = !data.windows && data.classes <= 4096;    // it has classes² numbers
   std::vector<index_t> counts(confuse ? classes * classes : 1);  // the confusion matrix, or how many are right

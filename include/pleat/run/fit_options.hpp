@@ -89,6 +89,19 @@ PLEAT_ONCE void demand_sense(fit_options const& o, index_t samples) {
                 "Give it as fit_options::checkpoint"};
 }
 
+/// Settings by name of parameters, in words: "(*, at most of rank 1, decay 0; fc1.*, frozen)".
+PLEAT_ONCE [[nodiscard]] std::string words_of_groups(std::vector<nn::parameter_group> const& groups) {
+  std::string text;
+  for (auto const& g : groups) {
+    text += (text.empty() ? "(" : "; ") + g.pattern;
+    if (g.max_rank < extents::max_rank) text += ", at most of rank " + std::to_string(g.max_rank);
+    if (g.learning_rate_scale != 1) text += ", rate times " + pleat::detail::number_text(g.learning_rate_scale);
+    if (g.weight_decay) text += ", decay " + pleat::detail::number_text(*g.weight_decay);
+    if (g.frozen) text += ", frozen";
+  }
+  return text.empty() ? "none" : text + ")";
+}
+
 /// What a run that goes on from a checkpoint may have otherwise than the one before, by name. (The schedule is said by
 /// itself.)
 PLEAT_ONCE [[nodiscard]] std::map<std::string, std::string> words_of_settings(fit_options const& o) {
@@ -111,6 +124,7 @@ PLEAT_ONCE [[nodiscard]] std::map<std::string, std::string> words_of_settings(fi
       },
       o.optimizer);
   keep("clip_norm", o.clip_norm);
+  all["groups"] = words_of_groups(o.groups);
   return all;
 }
 
@@ -148,33 +162,25 @@ PLEAT_ONCE [[nodiscard]] std::vector<std::string> words_of_changes(fit_options c
 
 /// What steps do with gradients, as lines: by what, and how fast at the beginning, in the middle and at the end.
 PLEAT_ONCE [[nodiscard]] std::string words_of_steps(fit_options const& o, index_t total) {
-  std::string text = std::visit(
-      [](auto const& by) {
-        return "the optimizer " + std::string(by.name) + ", rate " + as_text(by.learning_rate) + ", decay " +
-               as_text(by.weight_decay);
-      },
-      o.optimizer);
+  std::string text = std::visit([](auto const& by) { return "the optimizer " + std::string(by.name); }, o.optimizer);
+  for (auto const& [what, value] : words_of_settings(o)) text += "\n" + what + " " + value;
   text += "\nthe schedule " + o.schedule.name();
   if (auto const settings = o.schedule.settings(total); !settings.empty()) text += ", " + settings;
   text += ", factors";
   if (total > 0) o.schedule.check(total);
   for (index_t const step : {index_t{0}, total / 2, total - 1})
     if (total > 0) text += " " + as_text(nn::factor(o.schedule, step, total));
-  for (auto const& g : o.groups)
-    text += "\nthe group " + g.pattern + ", rate times " + as_text(g.learning_rate_scale) +
-            (g.weight_decay ? ", decay " + as_text(*g.weight_decay) : "") + (g.frozen ? ", frozen" : "");
   return text;
 }
 
 /// What ranks do together besides, and when, as lines: one that saves alone would wait for the others.
 PLEAT_ONCE [[nodiscard]] std::string words_of_loop(fit_options const& o, index_t samples) {
   auto const if_any = [](bool any, std::string const& what) { return "\n" + std::string(any ? "" : "no ") + what; };
-  return std::to_string(o.epochs) + " epochs of " + std::to_string(samples) + " samples" + "\nclip_norm " +
-         as_text(o.clip_norm) + if_any(o.validation, "validation") +
-         (o.validation ? " of " + std::to_string(o.validation->size) : "") + if_any(o.keep_best, "keep_best") +
-         if_any(!o.checkpoint.empty(), "checkpoint") + ", after steps " + std::to_string(o.checkpoint_steps) +
-         if_any(o.checkpoint_asynchronous, "checkpoint_asynchronous") + if_any(o.resume, "resume") +
-         "\ncheck_replicas_steps " + std::to_string(o.check_replicas_steps) + "\n";
+  return std::to_string(o.epochs) + " epochs of " + std::to_string(samples) + " samples" +
+         if_any(o.validation, "validation") + (o.validation ? " of " + std::to_string(o.validation->size) : "") +
+         if_any(o.keep_best, "keep_best") + if_any(!o.checkpoint.empty(), "checkpoint") + ", after steps " +
+         std::to_string(o.checkpoint_steps) + if_any(o.checkpoint_asynchronous, "checkpoint_asynchronous") +
+         if_any(o.resume, "resume") + "\ncheck_replicas_steps " + std::to_string(o.check_replicas_steps) + "\n";
 }
 
 }  // namespace detail

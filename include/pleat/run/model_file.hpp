@@ -93,12 +93,10 @@ template <class T, class Space>
 }
 
 /// Gives the model the parameters and forms of stored weights, whichever mesh wrote them: every rank takes what it
-/// holds. Dense parameters of another floating-point type are rounded to the model's. Collective over a mesh with a
-/// tensor or pipeline axis, and at state_stage = 3.
+/// holds. Dense parameters of another floating-point type are rounded to the model's. Collective.
 /// \param call how errors introduce themselves
-/// \throws error, and the model stays as it was: a parameter that is missing, of another shape or in a form that the
-/// model's weights cannot
-///         take; a tensor that no parameter asked for
+/// \throws error on every rank alike, and the model stays as it was: a parameter that is missing, of another shape or in
+/// a form that the model's weights cannot take; a tensor that no parameter asked for
 template <class T, class Space>
 [[gnu::cold]] model_description load(parallel::any_model<T, Space>& m, std::span<io::stored_weight const> weights,
                                      io::metadata_map const& metadata, std::string const& call = "run::load") {
@@ -109,68 +107,70 @@ template <class T, class Space>
     m = whole.replanned(plan);
     return about;
   }
-  auto const about = describe_file(weights, metadata, call);
-
+  model_description about;
   std::vector<io::stored_weight const*> mine;  // in the order of the network's parameters
-  std::vector<std::string> names;
-  nn::for_each_parameter(m.any_net(), [&](nn::parameter const& w) {
-    if (!w.tied_to.empty()) return;
-    names.push_back(w.name);
-    auto const it = std::find_if(weights.begin(), weights.end(), [&](auto const& s) { return s.name == w.name; });
-    mine.push_back(it == weights.end() ? nullptr : &*it);
-  });
-  std::string strangers;
-  for (auto const& w : weights) {
-    if (std::find(names.begin(), names.end(), w.name) != names.end()) continue;
-    for (auto const& n : names)
-      if (w.name.starts_with(n) && w.name[n.size()] == '.')
-        throw error{call, "the file holds '" + w.name + "', but its metadata do not say in which form",
-                    "Only files that pleat wrote hold other forms than dense"};
-    strangers += (strangers.empty() ? "'" : ", '") + w.name + "'";
-  }
-  if (!strangers.empty())
-    throw error{call, "the file holds " + strangers + ", which the network has no parameter for",
-                "Is it the file of another network?"};
-
-  // The forms that the file has, in a network of its own; then the memory that they need; then the numbers.
   auto net = m.any_net().clone();
   std::size_t next = 0;
-  net->for_each_parameter([&](nn::any_weight<T, Space>& w) {
-    if (!w.tied_to.empty()) return;
-    auto const* stored = mine[next++];
-    if (!stored)
-      throw error{call, "the file has no '" + w.name + "' of shape " + w.whole().to_string(),
+  comm::all_or_none(m.all_ranks(), [&] {  // ranks may have read different files
+    about = describe_file(weights, metadata, call);
+    std::vector<std::string> names;
+    nn::for_each_parameter(m.any_net(), [&](nn::parameter const& w) {
+      if (!w.tied_to.empty()) return;
+      names.push_back(w.name);
+      auto const it = std::find_if(weights.begin(), weights.end(), [&](auto const& s) { return s.name == w.name; });
+      mine.push_back(it == weights.end() ? nullptr : &*it);
+    });
+    std::string strangers;
+    for (auto const& w : weights) {
+      if (std::find(names.begin(), names.end(), w.name) != names.end()) continue;
+      for (auto const& n : names)
+        if (w.name.starts_with(n) && w.name[n.size()] == '.')
+          throw error{call, "the file holds '" + w.name + "', but its metadata do not say in which form",
+                      "Only files that pleat wrote hold other forms than dense"};
+      strangers += (strangers.empty() ? "'" : ", '") + w.name + "'";
+    }
+    if (!strangers.empty())
+      throw error{call, "the file holds " + strangers + ", which the network has no parameter for",
                   "Is it the file of another network?"};
-    auto const forms = w.form_names();
-    auto at = stored->form.empty() ? forms.end() : std::find(forms.begin(), forms.end(), stored->form);
-    if (at == forms.end() && stored->form == "dense" && (stored->type == "BF16" || stored->type == "F16"))
-      at = std::find(forms.begin(), forms.end(), stored->type == "BF16" ? "bf16" : "f16");
-    if (at == forms.end()) {
-      std::string have;
-      for (auto const& name : forms) have.append(have.empty() ? "'" : ", '").append(name).append("'");
-      throw error{call,
-                  "'" + w.name + "' is stored in " +
-                      (stored->form.empty() ? "the type " + stored->type : "the form '" + stored->form + "'") +
-                      ", the model's weight can take " + have,
-                  stored->form.empty()
-                      ? "No form of pleat is that type: bring it to floats first, by the tool that wrote it"
-                      : "Build the network with that form in its set, nn::linear<codec::forms<codec::dense<float>, "
-                        "…>>: the class of codec/ whose name is '" +
-                            stored->form + "'"};
-    }
-    if (stored->shape != w.whole()) {
-      bool const dense = stored->form == "dense";
-      throw error{call,
-                  "'" + w.name + "' has shape " + w.whole().to_string() + " in the network" +
-                      (dense ? " and " + stored->shape.to_string() + " in the file"
-                             : ", the file says " + stored->shape.to_string()),
-                  "Build the network with the shapes of the file, or give the data that it was trained on (--data)"};
-    }
-    w.use_form_at(static_cast<int>(at - forms.begin()));
-    std::vector<std::string> suffixes;
-    for (auto const& p : stored->parts) suffixes.push_back(p.suffix);
-    parallel::detail::keep_blocks_whole(w, suffixes);
-    w.follow_form(w.trainable());
+
+    // The forms that the file has, in a network of its own; then the memory that they need; then the numbers.
+    net->for_each_parameter([&](nn::any_weight<T, Space>& w) {
+      if (!w.tied_to.empty()) return;
+      auto const* stored = mine[next++];
+      if (!stored)
+        throw error{call, "the file has no '" + w.name + "' of shape " + w.whole().to_string(),
+                    "Is it the file of another network?"};
+      auto const forms = w.form_names();
+      auto at = stored->form.empty() ? forms.end() : std::find(forms.begin(), forms.end(), stored->form);
+      if (at == forms.end() && stored->form == "dense" && (stored->type == "BF16" || stored->type == "F16"))
+        at = std::find(forms.begin(), forms.end(), stored->type == "BF16" ? "bf16" : "f16");
+      if (at == forms.end()) {
+        std::string have;
+        for (auto const& name : forms) have.append(have.empty() ? "'" : ", '").append(name).append("'");
+        throw error{call,
+                    "'" + w.name + "' is stored in " +
+                        (stored->form.empty() ? "the type " + stored->type : "the form '" + stored->form + "'") +
+                        ", the model's weight can take " + have,
+                    stored->form.empty()
+                        ? "No form of pleat is that type: bring it to floats first, by the tool that wrote it"
+                        : "Build the network with that form in its set, nn::linear<codec::forms<codec::dense<float>, "
+                          "…>>: the class of codec/ whose name is '" +
+                              stored->form + "'"};
+      }
+      if (stored->shape != w.whole()) {
+        bool const dense = stored->form == "dense";
+        throw error{call,
+                    "'" + w.name + "' has shape " + w.whole().to_string() + " in the network" +
+                        (dense ? " and " + stored->shape.to_string() + " in the file"
+                               : ", the file says " + stored->shape.to_string()),
+                    "Build the network with the shapes of the file, or give the data that it was trained on (--data)"};
+      }
+      w.use_form_at(static_cast<int>(at - forms.begin()));
+      std::vector<std::string> suffixes;
+      for (auto const& p : stored->parts) suffixes.push_back(p.suffix);
+      parallel::detail::keep_blocks_whole(w, suffixes);
+      w.follow_form(w.trainable());
+    });
   });
 
   auto fresh = m.rebuild(std::move(net));
@@ -205,7 +205,9 @@ template <class T, class Space>
 template <class T, class Space>
 model_description load(parallel::any_model<T, Space>& m, io::safetensors_file const& file,
                        std::string const& call = "run::load") {
-  return load(m, io::weights_of(file, call), file.metadata(), call);
+  std::vector<io::stored_weight> weights;
+  comm::all_or_none(m.all_ranks(), [&] { weights = io::weights_of(file, call); });
+  return load(m, weights, file.metadata(), call);
 }
 /// Gives the model the parameters and forms of a safetensors file (GGUF: run/gguf.hpp); every rank reads it. \throws
 /// error as above

@@ -27,7 +27,8 @@ struct fit_report {
   std::vector<double> validation_error;  ///< one per epoch, if there is a validation set
   std::optional<index_t> resumed_at;     ///< step of the checkpoint that training went on from
   /// what rank 0 said by the world's sink, with or without progress: a damaged checkpoint that was passed over, a folder
-  /// to resume from that holds none, weights that their form keeps from being trained
+  /// to resume from that holds none, settings that are not those of the run before it, weights that their form keeps
+  /// from being trained
   std::vector<std::string> remarks;
 };
 

@@ -26,7 +26,8 @@ struct serve_options {
 
 /// Answers every sample of `requests`, which need no labels (nor targets, if `target` says their shape); batch b is
 /// answered by rank b mod ranks. Collective. Never instantiates a backward.
-/// \throws error on every rank alike, also what a layer of one rank has to say (where parts lie along a tensor axis: on
+/// \throws error on every rank alike: requests or options that differ between ranks, a batch below 1, members of the
+/// requests that do not fit one another; also what a layer of one rank has to say (where parts lie along a tensor axis: on
 /// that rank)
 template <class T, class Space>
 [[nodiscard]] serve_report serve(parallel::any_model<T, Space> const& m, io::dataset const& requests,
@@ -34,8 +35,13 @@ template <class T, class Space>
   using clock = std::chrono::steady_clock;
   if (m.plan().state_stage == 3) return serve(m.unsharded(), requests, options);
   region r("pleat::run::serve");
-  if (options.batch < 1)
-    throw error{"run::serve", "a batch of " + std::to_string(options.batch) + " requests", "Use 1 or more"};
+  detail::demand_alike(
+      m.all_ranks(), "run::serve", requests,
+      "batches of " + std::to_string(options.batch) + "\nwarm_up " + std::to_string(options.warm_up), [&] {
+        if (options.batch < 1)
+          throw error{"run::serve", "a batch of " + std::to_string(options.batch) + " requests", "Use 1 or more"};
+        requests.demand_whole(false);
+      });
   auto& ranks = m.ranks();
   index_t const batches = (requests.size + options.batch - 1) / options.batch;
   batch_loader<T, Space> loader(requests, false);
