@@ -531,6 +531,71 @@ TEST_CASE(
   }
 }
 
+namespace {
+struct refusing {
+  using fusable_transform = void;
+  template <class Net> void run(pleat::parallel::model<Net>&) const { throw std::runtime_error("not this one"); }
+};
+}  // namespace
+
+TEST_CASE("a pipeline that ends before its distillation sends the teachers' ranks home, and who asks them says so") {
+  auto const train = data(80);
+  std::vector<std::string> refused(2), late(2);
+  index_t served = -1;
+  pleat::comm::run_local(3, [&](pleat::comm::communicator all) {
+    all.set_timeout(20);  // who waits for ever fails
+    int const rank = all.rank();
+    pleat::world mine(all.split(rank < 2 ? 0 : 1, rank), 1);
+    if (rank == 2) {
+      auto const own = build(mine);
+      served = compress::serve_students(compress::teacher(own), train, all, 2);
+      all.barrier();
+      return;
+    }
+    auto const kept = compress::remote_teacher(all, 2, 4);
+    auto m = student(mine);
+    auto const words = [](auto&& f) -> std::string {
+      try {
+        f();
+      } catch (std::exception const& e) {
+        return e.what();
+      }
+      return {};
+    };
+    auto const r = static_cast<std::size_t>(rank);
+    refused[r] = words([&] { (void)(m | (refusing{} | compress::distill(train, {kept}, lessons(1)))); });
+    all.barrier();  // the teacher's rank comes here when it has gone home
+    late[r] = words([&] { (void)(m | compress::distill(train, {kept}, lessons(1))); });
+  });
+  CHECK(served == 0);
+  for (auto const& s : refused) CHECK(s == "not this one");
+  for (auto const& s : late)
+    CHECK_THAT(s, ContainsSubstring("the teacher on rank 2 has been told that nobody asks any more"));
+}
+
+TEST_CASE("cached targets of data that differ between ranks are refused on every rank, and nobody waits") {
+  auto const train = data(80), fewer = data(40);
+  scratch file("differ");
+  std::vector<std::string> said(2);
+  for (bool const empty : {false, true}) {
+    auto const none = data(0);
+    pleat::comm::run_local(2, [&](pleat::comm::communicator all) {
+      all.set_timeout(20);  // who waits for ever fails
+      auto w = alone();
+      auto const large = build(w);
+      auto const& mine = all.rank() == 0 ? train : empty ? none : fewer;
+      try {
+        (void)compress::cache_targets(compress::teacher(large), mine, all, file.path);
+      } catch (pleat::error const& e) {
+        said[static_cast<std::size_t>(all.rank())] = e.what();
+      }
+    });
+    for (auto const& s : said)
+      CHECK_THAT(s, ContainsSubstring(empty ? "is empty" : "compress::cache_targets") &&
+                        ContainsSubstring(empty ? "Give it the samples" : "40 samples there, 80 samples here"));
+  }
+}
+
 TEST_CASE("all scores on disk teach like the model, the largest few nearly") {
   auto w = alone();
   auto const train = data(80);

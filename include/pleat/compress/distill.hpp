@@ -343,16 +343,20 @@ class distill {
       detail::lesson<Net> source(m, *data_, teachers_, options_);
       report = run::fit_from(m, data_->size, source, options_.fit);
     } catch (...) {
-      for (auto const& t : teachers_) {
-        try {
-          t.done();
-        } catch (std::exception const&) {  // what failed first is what is told
-        }
-      }
+      call_off();
       throw;
     }
     for (auto const& t : teachers_) t.done();
     return report;
+  }
+  /// Teachers hear that nobody will ask (any more).
+  void call_off() const noexcept {
+    for (auto const& t : teachers_) {
+      try {
+        t.done();
+      } catch (...) {  // what failed first is what is told
+      }
+    }
   }
 
  private:

@@ -26,6 +26,24 @@ struct no_recorder {
   static constexpr bool takes_shards = true;
   template <class Net, class T> void operator()(T const&, parallel::model<Net> const&) const {}
 };
+template <class T>
+concept calls_off = requires(T const& t) { t.call_off(); };
+/// f(). If it throws, steps hear that what others wait for will not come: their turn may be yet to come.
+template <class... Ts, class F> decltype(auto) or_call_off(std::tuple<Ts...> const& steps, F const& f) {
+  if constexpr ((calls_off<Ts> || ...)) {
+    try {
+      return f();
+    } catch (...) {
+      auto const tell = []<class T>(T const& step) {
+        if constexpr (calls_off<T>) step.call_off();
+      };
+      std::apply([&](auto const&... step) { (tell(step), ...); }, steps);
+      throw;
+    }
+  } else {
+    return f();
+  }
+}
 /// First one, then the other.
 template <class A, class B> struct two_recorders {
   static constexpr bool takes_shards = detail::takes_shards<A> && detail::takes_shards<B>;
@@ -134,14 +152,16 @@ template <class Recorder, class... Ts> class basic_pipeline {
   /// In place, on a model whose weights can take all forms that are added. \see widen
   /// \throws error on every rank alike if what steps say of themselves (name and settings) differs between ranks
   template <class Net> void run(parallel::model<Net>& m) const {
-    std::apply(
-        [&](auto const&... step) {
-          comm::agree_on_text(m.all_ranks(), (detail::words_of_step(step) + ...), "compress", "what is asked",
-                              "Give every rank the same transforms with the same settings");
-        },
-        steps_);
-    if constexpr (requires { recorder_.begin(std::as_const(m)); }) recorder_.begin(std::as_const(m));
-    std::apply([&](auto const&... step) { ((step.run(m), recorder_(step, std::as_const(m))), ...); }, steps_);
+    detail::or_call_off(steps_, [&] {
+      std::apply(
+          [&](auto const&... step) {
+            comm::agree_on_text(m.all_ranks(), (detail::words_of_step(step) + ...), "compress", "what is asked",
+                                "Give every rank the same transforms with the same settings");
+          },
+          steps_);
+      if constexpr (requires { recorder_.begin(std::as_const(m)); }) recorder_.begin(std::as_const(m));
+      std::apply([&](auto const&... step) { ((step.run(m), recorder_(step, std::as_const(m))), ...); }, steps_);
+    });
   }
 
  private:
@@ -169,13 +189,15 @@ concept step_or_pipeline = fusable<T> || is_pipeline<std::remove_cvref_t<T>>::va
 /// Of parameters that are sharded (state_stage = 3) a transform that says nothing gets whole ones, and its result is
 /// sharded again.
 template <class Model, class P> [[nodiscard]] auto applied(Model&& m, P const& p) {
-  if constexpr (!takes_parts<P>) m.demand_uncut("compress");
-  if constexpr (!takes_shards<P>)
-    if (m.shards()) {
-      say_gathered(m, {}, "what needs whole ones");
-      return p(m.unsharded()).replanned(m.plan());
-    }
-  return p(std::forward<Model>(m));
+  return or_call_off(p.steps(), [&]() -> std::remove_cvref_t<decltype(p(std::forward<Model>(m)))> {
+    if constexpr (!takes_parts<P>) m.demand_uncut("compress");
+    if constexpr (!takes_shards<P>)
+      if (m.shards()) {
+        say_gathered(m, {}, "what needs whole ones");
+        return p(m.unsharded()).replanned(m.plan());
+      }
+    return p(std::forward<Model>(m));
+  });
 }
 /// A transform alone is a pipeline of one.
 template <class Model, class T> [[nodiscard]] auto transformed(Model&& m, T const& t) {

@@ -49,7 +49,13 @@ class conversation {
     }
   }
 
+  /// \throws error after the farewell: nobody is there who would answer
   void announce(question const& q, index_t classes) {
+    if (ended_)
+      throw error{"compress::remote_teacher",
+                  "the teacher on rank " + std::to_string(peer_) +
+                      " has been told that nobody asks any more, and has gone home",
+                  "Make a teacher for each training, and let its ranks call serve_students for each"};
     hear();  // nobody took the last answer
     samples.assign(q.samples.begin(), q.samples.end());
     scores.resize(q.samples.size() * static_cast<std::size_t>(classes * q.data->positions()));
@@ -84,7 +90,8 @@ class conversation {
 }  // namespace detail
 
 /// The teacher as a student's rank sees it: questions go to a rank that runs `serve_students`. That rank goes home
-/// after `done`, which `distill` calls however training ends, or when the last copy of this teacher goes.
+/// after `done`, which `distill` calls however training ends, also where a pipeline ends before it begins; or when the
+/// last copy of this teacher goes. Asked after that it throws.
 /// \param all      the communicator of all ranks; it must outlive the teacher
 /// \param students how many of its ranks learn, counted from 0; this is one of them
 /// \param classes  scores of a sample (of each position of a window)
