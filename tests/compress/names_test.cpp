@@ -156,7 +156,8 @@ TEST_CASE("every setting of every transform is told to the other ranks") {
       [](auto& t) {
         t.ignore = {"a", "b"};
       },
-      [](auto& t) { t.ignore = {"a b"}; },
+      [](auto& t) { t.ignore = {"a b"}; }, [](auto& t) { t.ignore = {"a, b"}; },
+      [](auto& t) { t.ignore = {"a\", \"b"}; },
       [](auto& t) {
         t.pattern = n_of_m{1, 4};
       },
@@ -165,7 +166,8 @@ TEST_CASE("every setting of every transform is told to the other ranks") {
       },
       [](auto& t) {
         t.groups = {{"a", "b"}};
-      });
+      },
+      [](auto& t) { t.groups = {{"a, b"}}; });
   told_apart(
       prune_by<taylor>{}, [&](auto& t) { t.criterion.data = &few; }, [](auto& t) { t.criterion.subset_size = 3; });
   told_apart(prune_by<movement>{}, [&](auto& t) { t.criterion.training = tune; });
@@ -223,6 +225,12 @@ TEST_CASE("every setting of every transform is told to the other ranks") {
       [](auto& t) { t.rows_per_group = 2; }, [](auto& t) { t.index_bits = 4; }, [&](auto& t) { t.tune = tune; },
       [](auto& t) {
         t.widths = {{"a", 3}};
+      },
+      [](auto& t) {
+        t.widths = {{"a", 3}, {"b", 4}};
+      },
+      [](auto& t) {
+        t.widths = {{"a in 3, b", 4}};
       },
       [](auto& t) { t.ignore = {"a"}; });
   told_apart(

@@ -24,7 +24,9 @@ struct form_for {
   std::string pattern;  ///< names; * and ? as in a shell
   std::string form;     ///< its name, as codec::forms has it: "q8_0", "int4_g128", …
   /// As settings say it.
-  friend std::string words_of(form_for const& f) { return f.pattern + " as " + f.form; }
+  friend std::string words_of(form_for const& f) {
+    return detail::json_string(f.pattern) + " as " + detail::json_string(f.form);
+  }
 };
 
 /// What happens to a weight whose columns are no multiple of the block (or group) of its form.

@@ -16,6 +16,7 @@
 #include <vector>
 
 #include <pleat/base/config.hpp>
+#include <pleat/compress/detail/text.hpp>
 #include <pleat/tensor/extents.hpp>
 
 namespace pleat::compress {
@@ -39,10 +40,14 @@ template <class V>
 [[nodiscard]] inline std::string words_of(extents const& v) { return v.to_string(); }
 /// "none" where there is nothing.
 template <class V> [[nodiscard]] std::string words_of(std::optional<V> const& v) { return v ? words_of(*v) : "none"; }
-/// In braces.
+/// In braces, texts in quotes: lists that differ have different words.
 template <class V> [[nodiscard]] std::string words_of(std::vector<V> const& all) {
   std::string words = "{";
-  for (auto const& v : all) words += (words.size() > 1 ? ", " : "") + words_of(v);
+  for (auto const& v : all) {
+    if (words.size() > 1) words += ", ";
+    if constexpr (std::is_same_v<V, std::string>) words += detail::json_string(v);
+    else words += words_of(v);
+  }
   return words + "}";
 }
 

@@ -30,7 +30,9 @@ struct width_for {
   std::string pattern;  ///< * and ? as in a shell: "conv*"
   int num_bits = 8;
   /// As settings say it.
-  friend std::string words_of(width_for const& w) { return w.pattern + " in " + std::to_string(w.num_bits); }
+  friend std::string words_of(width_for const& w) {
+    return detail::json_string(w.pattern) + " in " + std::to_string(w.num_bits);
+  }
 };
 
 /// Gives every weight 2^num_bits values to share: k-means over its survivors, each of which takes the nearest centroid.
