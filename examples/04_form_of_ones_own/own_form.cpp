@@ -12,6 +12,10 @@
 #include <cmath>
 #include <cstdint>
 #include <cstdio>
+#include <string>
+#include <string_view>
+
+#include "../left_over.hpp"
 
 namespace pl = pleat;
 
@@ -50,6 +54,12 @@ auto network() {
 
 int main(int argc, char** argv) {
   return pl::run::launch(argc, argv, [&](pl::world& world) {
+    std::string file;
+    refuse_left_over(argc, argv, "own_form", "own_form [FILE.safetensors]", [&](std::string_view argument) {
+      bool const takes = file.empty() && !argument.starts_with('-');
+      if (takes) file = argument;
+      return takes;
+    });
     auto const data = pl::io::load_digits(PLEAT_DIGITS);
     auto const plan = pl::plan::search(network(), world, {.global_batch = 32});
     auto model = pl::parallel::build(network(), plan, world);
@@ -70,10 +80,10 @@ int main(int argc, char** argv) {
     double const before = say("floats", model), after = say("powers of two", small);
     if (after > before + 0.1)
       throw pl::error{"own_form", "powers of two lost more than ten points", "Look at encode and decode"};
-    if (argc > 1) {
-      pl::run::save(small, argv[1]);
+    if (!file.empty()) {
+      pl::run::save(small, file);
       auto loaded = pl::parallel::build(network(), plan, world);
-      pl::run::load(loaded, argv[1]);
+      pl::run::load(loaded, file);
       if (say("loaded", loaded) != after)
         throw pl::error{"own_form", "the loaded network answers something else", "Look at what is written and read"};
     }
