@@ -17,6 +17,7 @@
 #include <type_traits>
 
 #include <pleat/base/error.hpp>
+#include <pleat/base/number_text.hpp>
 #include <pleat/base/random.hpp>
 #include <pleat/parallel/coded_sum.hpp>
 
@@ -140,10 +141,10 @@ struct top_k {
   using exchange = exchanges::all_gather;
   double part = 0.01;  ///< of each gradient's elements, at least one; in (0, 1]
 
-  [[nodiscard]] std::string words() const { return "top_k(part = " + std::to_string(part) + ")"; }
+  [[nodiscard]] std::string words() const { return "top_k(part = " + pleat::detail::number_text(part) + ")"; }
   void check() const {
     if (!(part > 0 && part <= 1))
-      throw error{"parallel::top_k", "the part must lie in (0, 1], found " + std::to_string(part),
+      throw error{"parallel::top_k", "the part must lie in (0, 1], found " + pleat::detail::number_text(part),
                   "Use 0.01 for one gradient of a hundred"};
   }
   [[nodiscard]] index_t count(index_t n) const noexcept {
