@@ -212,12 +212,6 @@ PLEAT_ONCE [[nodiscard]] std::vector<stored_weight> gather_weights(std::string c
   return out;
 }
 
-/// Keys that belong to the rules: a caller's own metadata must not have them.
-[[nodiscard]] inline bool is_stored_key(std::string_view key) noexcept {
-  return key == format_key || key.starts_with(form_key) || key.starts_with(shape_key) || key.starts_with(error_key) ||
-         key.starts_with(type_key);
-}
-
 }  // namespace detail
 
 /// The weights of a file, by name. \throws error: rules newer than this version's, metadata that name no tensor or make

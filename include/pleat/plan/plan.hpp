@@ -39,7 +39,7 @@ enum class wire_format : std::uint8_t { same, bf16 };
 
 inline constexpr std::array<std::string_view, 3> precision_names{"f32", "bf16", "f16"};
 inline constexpr std::array<std::string_view, 2> wire_names{"same", "bf16"};
-/// The schedules that the library makes itself (plan/schedule.hpp).
+/// The schedules that the library makes itself (plan/schedules.hpp).
 inline constexpr std::array<std::string_view, 7> known_schedules{"gpipe", "1f1b", "interleaved", "zb-h1",
                                                                  "zb-h2", "zb-v", "dualpipe-v"};
 /// A schedule of the user's own is called by the hash of its text: "csv:" and 16 hexadecimal digits, so that plans can
