@@ -140,6 +140,12 @@ TEST_CASE("data that do not fit each other are refused", "[io][dataset]") {
   io::write_idx(dir / "train-labels-idx1-ubyte", ramp({5}, 10));
   CHECK_THAT(words([&] { (void)io::mnist(dir.path()); }),
              ContainsSubstring("expected 6 labels, one for each image") && ContainsSubstring("found 5"));
+  for (float const deviation : {0.0F, -1.0F, std::numeric_limits<float>::quiet_NaN()})
+    CHECK_THAT(words([&] {
+                 (void)io::read_idx_pair(dir / "train-images-idx3-ubyte", dir / "train-labels-idx1-ubyte",
+                                         {.name = "odd", .deviation = deviation});
+               }),
+               ContainsSubstring("expected a finite mean and a deviation above 0"));
   io::write_idx(dir / "train-labels-idx1-ubyte", ramp({6, 1}, 10));
   CHECK_THAT(words([&] { (void)io::mnist(dir.path()); }),
              ContainsSubstring("expected labels, U8 of rank 1; found U8 [6, 1]"));

@@ -4,6 +4,7 @@
 #include <catch2/matchers/catch_matchers_string.hpp>
 
 #include <cmath>
+#include <limits>
 #include <thread>
 
 #include <pleat/comm/local.hpp>
@@ -94,6 +95,18 @@ TEST_CASE("running statistics take in the batch's mean and unbiased variance, we
     std::size_t const ch = e / 4 % 3;
     CHECK(std::abs(y[e] - ((in[e] - rm[ch]) / std::sqrt(rv[ch] + 1e-5) * w[ch] + b[ch])) < 1e-13);
   }
+}
+
+TEST_CASE("a batch norm's epsilon and momentum are refused where they make no sense") {
+  double const nan = std::numeric_limits<double>::quiet_NaN();
+  for (auto const& o : {nn::batch_norm_options{.epsilon = -1e-5},
+                        {.epsilon = nan},
+                        {.momentum = 1.5},
+                        {.momentum = -0.1},
+                        {.momentum = nan}})
+    CHECK_THROWS_WITH(
+        nn::batch_norm("bn", 3, o),
+        ContainsSubstring("nn::batch_norm 'bn': expected an epsilon of at least 0 and a momentum of 0 to 1"));
 }
 
 TEST_CASE("deterministic mode refuses statistics that change with the ranks") {

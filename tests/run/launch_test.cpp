@@ -200,6 +200,10 @@ TEST_CASE("a number of ranks that is none is refused") {
     CHECK(code == 1);
     CHECK(said.find("--thread-ranks needs a whole number") != std::string::npos);
   }
+  int code = 0;
+  auto const said = said_on_stderr([&] { code = launch({"--threads"}, [](pleat::world&) {}); });  // and no number
+  CHECK(code == 1);
+  CHECK(said.find("--threads needs a whole number of 1 or more, found ''") != std::string::npos);
 }
 
 namespace {

@@ -5,6 +5,7 @@
 #include <catch2/catch_test_macros.hpp>
 
 #include <cstdlib>
+#include <limits>
 #include <string>
 
 #include <fcntl.h>
@@ -17,6 +18,9 @@ using pleat::run::progress_state;
 TEST_CASE("the line holds loss, rate and time left") {
   CHECK(to_string(progress_state{3, 10, 120, 938, 0.07124, 48200.4, 72.4}) ==
         "epoch 3/10  step 120/938  loss 0.0712  48200 samples/s  1:12 left");
+  double const endless = std::numeric_limits<double>::infinity(), none = std::numeric_limits<double>::quiet_NaN();
+  CHECK(to_string(progress_state{1, 1, 1, 2, 0, 0, endless}).ends_with("  16666666:40 left"));
+  CHECK(to_string(progress_state{1, 1, 1, 2, 0, 0, none}).ends_with("  0:00 left"));
 }
 
 TEST_CASE("a file gets plain lines only, and a silent line nothing") {

@@ -17,6 +17,7 @@
 #include <pleat/base/config.hpp>
 #include <pleat/base/error.hpp>
 #include <pleat/base/isa.hpp>
+#include <pleat/base/number_text.hpp>
 #include <pleat/io/checksum.hpp>
 #include <pleat/io/idx.hpp>
 #include <pleat/io/shared_array.hpp>
@@ -244,13 +245,19 @@ struct idx_spec {
 
 /// One part of a data set from a file of images (u8, [n, height, width] or [n, channels, height, width]) and a file of
 /// labels (u8, [n]). \throws error that names the file, and where: wrong rank or element type, counts that differ, a
-/// label out of range
+/// label out of range; a deviation that is not a positive number
 PLEAT_ONCE [[nodiscard]] dataset read_idx_pair(std::string const& images_path, std::string const& labels_path,
                                                idx_spec const& spec) {
   auto const images_call = detail::call_on("read_idx", images_path),
              labels_call = detail::call_on("read_idx", labels_path);
   idx_array images = read_idx(images_path), labels = read_idx(labels_path);
   int const rank = images.shape.rank();
+  if (!(spec.deviation > 1e-30f) || !(spec.deviation < 1e30f) || !(spec.mean > -1e30f && spec.mean < 1e30f))
+    throw error{images_call,
+                "expected a finite mean and a deviation above 0, found a mean of " +
+                    pleat::detail::number_text(spec.mean) + " and a deviation of " +
+                    pleat::detail::number_text(spec.deviation),
+                "Give those of the training bytes, or mean 0 and deviation 1 for bytes as they are"};
   constexpr char const* one_set =
       "Name files of one set: images as <set>-images-idx3-ubyte, labels as <set>-labels-idx1-ubyte";
   if (images.type != dtype::u8 || (rank != 3 && rank != 4))

@@ -110,9 +110,10 @@ PLEAT_ONCE int option(int argc, char** argv, char const* name) {
   auto const n = std::strlen(name);
   for (int i = 1; i < argc; ++i) {
     if (std::strncmp(argv[i], name, n) != 0) continue;
-    char const* value = argv[i][n] == '='                    ? argv[i] + n + 1
-                        : argv[i][n] == '\0' && i + 1 < argc ? argv[i + 1]
-                                                             : nullptr;
+    char const* value = argv[i][n] == '='    ? argv[i] + n + 1
+                        : argv[i][n] != '\0' ? nullptr
+                        : i + 1 < argc       ? argv[i + 1]
+                                             : "";
     if (!value) continue;
     char* end = nullptr;
     long const v = std::strtol(value, &end, 10);

@@ -7,6 +7,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <string>
@@ -28,7 +29,8 @@ struct progress_state {
 /// "epoch 3/10  step 120/938  loss 0.0712  48200 samples/s  0:12 left"
 PLEAT_ONCE [[nodiscard]] std::string to_string(progress_state const& s) {
   char line[160];
-  int const left = static_cast<int>(s.seconds_left + 0.5);
+  // a first step that took long foretells what no int holds
+  int const left = s.seconds_left > 0 ? static_cast<int>(std::min(s.seconds_left, 1e9) + 0.5) : 0;
   std::snprintf(line, sizeof line, "epoch %lld/%lld  step %lld/%lld  loss %.4f  %.0f samples/s  %d:%02d left",
                 static_cast<long long>(s.epoch), static_cast<long long>(s.epochs), static_cast<long long>(s.step),
                 static_cast<long long>(s.steps), s.loss, s.samples_per_second, left / 60, left % 60);
