@@ -37,22 +37,28 @@ void gemm_lanes(Space const& space, index_t m, index_t n, T const* a, index_t ld
 namespace detail {
 
 /// The host product over the instance's threads at a given level (tests name the level), B from a source
-/// (gemm_host.hpp).
+/// (gemm_host.hpp). `cuts` are the borders of `chains` lanes.
 template <class Space, class T, class Source>
-void gemm_from(Space const& space, gemm_arguments<T> const& g, Source const& source, lanes const& cut,
+void gemm_from(Space const& space, gemm_arguments<T> const& g, Source const& source, index_t const* cuts, int chains,
                isa::level level) {
   // serial_cutoff counts operations at AVX2's pace; what AVX-512 does in half the time must be twice as much to pay.
   double const pace = level == isa::level::avx512 ? 0.5 : 1.0;
   double const work =
-      2.0 * pace * static_cast<double>(g.m) * static_cast<double>(g.n) * static_cast<double>(cut.rows());
+      2.0 * pace * static_cast<double>(g.m) * static_cast<double>(g.n) * static_cast<double>(cuts[chains] - cuts[0]);
   int const tasks = tasks_for(space, work);
-  for_tasks(space, tasks, gemm_task<T, Source>{g, source, cut.row.data(), cut.count, tasks, level});
+  for_tasks(space, tasks, gemm_task<T, Source>{g, source, cuts, chains, tasks, level});
+}
+
+template <class Space, class T, class Source>
+void gemm_from(Space const& space, gemm_arguments<T> const& g, Source const& source, lanes const& cut,
+               isa::level level) {
+  gemm_from(space, g, source, cut.row.data(), cut.count, level);
 }
 
 /// The same with the dense B of `g`.
 template <class Space, class T>
 void gemm_on_host(Space const& space, gemm_arguments<T> const& g, lanes const& cut, isa::level level) {
-  gemm_from(space, g, dense_b<T>{g.b, g.ldb, g.tb == transpose::yes, kernels_at<T>(level)}, cut, level);
+  gemm_from(space, g, dense_b_of(g, level), cut, level);
 }
 
 /// The same with 16-bit operands.
@@ -76,7 +82,15 @@ void gemm_run(Space const& space, gemm_arguments<T, To> const& g, lanes const& c
 }  // namespace detail
 
 template <class Space, class T> void gemm(Space const& space, gemm_arguments<T> const& g) {
-  detail::gemm_run(space, g, lanes::whole(g.k, g.accumulate));
+  if constexpr (is_host_space_v<Space> && (std::is_same_v<T, float> || std::is_same_v<T, double>)) {
+    // Without lanes: small products feel the clearing of 64 of them.
+    detail::gemm_check(g);
+    index_t const cuts[] = {0, g.k};
+    isa::level const level = isa::best();
+    detail::gemm_from(space, g, detail::dense_b_of(g, level), cuts, 1, level);
+  } else {
+    detail::gemm_run(space, g, lanes::whole(g.k, g.accumulate));
+  }
 }
 
 template <class Space, class T>

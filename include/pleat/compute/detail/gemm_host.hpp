@@ -55,6 +55,10 @@ template <class T> struct dense_b {
   [[nodiscard]] T const* direct(index_t k0, index_t n0) const { return turned ? nullptr : b + k0 * ld + n0; }
 };
 
+template <class T> [[nodiscard]] dense_b<T> dense_b_of(gemm_arguments<T> const& g, isa::level level) noexcept {
+  return {g.b, g.ldb, g.tb == transpose::yes, kernels_at<T>(level)};
+}
+
 constexpr index_t pack_a_from_columns = 320;  ///< fewer columns do not repay packing A
 constexpr index_t direct_b_elements = 32768;  ///< a B of so few elements is read in place
 constexpr index_t direct_b_tiles = 8;         ///< or one that so few row tiles read

@@ -10,26 +10,26 @@
 namespace pleat::compute::detail {
 
 /// A column of register tiles of C, one below the other, each `rows` × `columns` elements, each element a chain of
-/// fused multiply-adds over ascending k.
+/// fused multiply-adds over ascending k. Nothing is set beforehand: a small product feels it.
 template <class T> struct tile_arguments {
-  T const* a = nullptr;  ///< element (i, k) at a[i * a_row + k * a_k]
-  index_t a_row = 0, a_k = 0;
-  index_t a_next = 0;    ///< from one tile's A to the next one's
-  index_t tiles = 1;     ///< at least 1
-  T const* b = nullptr;  ///< element (k, j) at b[k * b_stride + j]; whole vectors are readable unless masked_b
-  index_t b_stride = 0;
-  T* c = nullptr;
-  index_t ldc = 0;
-  index_t columns = 0;            ///< columns that exist; the last vector may be partial
-  index_t const* cuts = nullptr;  ///< chain s runs over k in [cuts[s], cuts[s + 1])
-  int chains = 1;                 ///< a power of two; more than one: summed over a binary tree
-  T* stack = nullptr;             ///< room for 6 tiles, where chains > 1
-  bool from_c = false;            ///< the (only) chain starts from what C holds
-  bool prefetch = false;  ///< C is not in the first cache, and k is long enough to hide requests for the next tile's
-  bool relu = false;
-  T const* bias = nullptr;  ///< [columns]
-  T const* mask = nullptr;  ///< C = mask > 0 ? C : 0
-  index_t ldmask = 0;
+  T const* a;  ///< element (i, k) at a[i * a_row + k * a_k]
+  index_t a_row, a_k;
+  index_t a_next;  ///< from one tile's A to the next one's
+  index_t tiles;   ///< at least 1
+  T const* b;      ///< element (k, j) at b[k * b_stride + j]; whole vectors are readable unless masked_b
+  index_t b_stride;
+  T* c;
+  index_t ldc;
+  index_t columns;      ///< columns that exist; the last vector may be partial
+  index_t const* cuts;  ///< chain s runs over k in [cuts[s], cuts[s + 1])
+  int chains;           ///< a power of two; more than one: summed over a binary tree
+  T* stack;             ///< room for 6 tiles, where chains > 1
+  bool from_c;          ///< the (only) chain starts from what C holds
+  bool prefetch;        ///< C is not in the first cache, and k is long enough to hide requests for the next tile's
+  bool relu;
+  T const* bias;  ///< [columns]
+  T const* mask;  ///< C = mask > 0 ? C : 0
+  index_t ldmask;
 };
 
 template <class T> using tile_function = void(tile_arguments<T> const&);
