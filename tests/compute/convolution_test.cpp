@@ -332,6 +332,14 @@ TEMPLATE_TEST_CASE("convolution: the shapes of known networks", "[compute][convo
   for (auto const& s : shapes) compare<TestType>(space, r, s, s.in_channels * s.out_channels < 1100);
 }
 
+TEMPLATE_TEST_CASE("convolution: a weight gradient of every number of rows", "[compute][convolution]", float, double) {
+  host const space;
+  std::mt19937 r(13);
+  for (index_t taps = 1; taps <= 26; ++taps)  // one row a tap: more than two of the highest tiles
+    for (index_t outs : {3, 12, 20})          // one and two vectors of output channels, of floats and of doubles
+      compare<TestType>(space, r, {2, 1, 3, 33, outs, 1, taps}, false);
+}
+
 TEMPLATE_TEST_CASE("convolution: bits do not depend on threads or on the batch", "[compute][convolution]", float,
                    double) {
 #if defined(KOKKOS_ENABLE_OPENMP)

@@ -34,7 +34,7 @@ template <class T> class gradient_collector {
   void carve(conv_carver& c, lanes const& l) {
     index_t const pixels = line_parts_.largest() * lowering_.g.out_w;
     offset_ = c.take<index_t>(channels_ * taps_);
-    row_ = c.take<T const*>(k1_ - k0_ + kernels_.gradient_rows);
+    row_ = c.take<T const*>(k1_ - k0_ + kernels_.gradient_rows[0]);
     lowered_ = in_place_ ? nullptr : c.take<T>(lowering_.size(channels_, line_parts_.largest()) + 2 * kernels_.width);
     dy_ = c.take<T>(strip_ * (pixels + kernels_.width));
     sums_ = c.take<T>(sum_size_ * lane_levels(l));
@@ -94,7 +94,7 @@ template <class T> class gradient_collector {
         lowering_.lower(kernels_, input, channels_, line, lines, lowered_);
         input = lowered_;
       }
-      for (index_t k = 0; k < rows + kernels_.gradient_rows; ++k)
+      for (index_t k = 0; k < rows + kernels_.gradient_rows[0]; ++k)
         row_[k] = input + offset_[std::min(k, rows - 1) + k0_ - channel0_ * taps_];
       for (index_t s = 0; s < strips_; ++s) {
         index_t const o0 = s * strip_, stride = strip_width(s);
@@ -105,12 +105,11 @@ template <class T> class gradient_collector {
         T* strip_sum = sum + s * rows * strip_;
         for (index_t k = 0; k < rows;) {
           index_t const left = rows - k;
-          index_t const tiles = (left + kernels_.gradient_rows - 1) / kernels_.gradient_rows;
-          int const kind = left <= kernels_.gradient_least ? 2 : left <= tiles * kernels_.gradient_less ? 1 : 0;
-          int const most = kind == 0   ? kernels_.gradient_rows
-                           : kind == 1 ? kernels_.gradient_less
-                                       : kernels_.gradient_least;
-          int const now = static_cast<int>(std::min<index_t>(left, most));
+          int const* const sizes = kernels_.gradient_rows;
+          index_t const tiles = (left + sizes[0] - 1) / sizes[0], wanted = (left + tiles - 1) / tiles;
+          int kind = kernels_.gradients - 1;
+          while (sizes[kind] < wanted) --kind;
+          int const now = static_cast<int>(std::min<index_t>(left, sizes[kind]));
           kernels_.gradient[kind][stride / width - 1]({row_ + k, turned, pixels, strip_sum + k * stride, now});
           k += now;
         }

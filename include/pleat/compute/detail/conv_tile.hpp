@@ -91,15 +91,16 @@ PLEAT_LAZY [[nodiscard]] inline int lane_levels(lanes const& l) noexcept {
 
 /// Kernels of one instruction set and type.
 template <class T> struct conv_kernels {
-  static constexpr int max_rows = 6, max_vectors = 8;
-  int width = 1;                                                 ///< elements of a vector
-  int rows = 1;                                                  ///< largest tile
-  int vectors = 1;                                               ///< its vectors
-  int wide_vectors = 1;                                          ///< vectors where a tile has at most two rows
-  int gradient_rows = 1, gradient_less = 1, gradient_least = 1;  ///< the row counts of the gradient tiles
+  static constexpr int max_rows = 6, max_vectors = 8, max_gradients = 5;
+  int width = 1;                           ///< elements of a vector
+  int rows = 1;                            ///< largest tile
+  int vectors = 1;                         ///< its vectors
+  int wide_vectors = 1;                    ///< vectors where a tile has at most two rows
+  int gradients = 1;                       ///< how many row counts gradient tiles come in
+  int gradient_rows[max_gradients] = {1};  ///< from the most to the least
   void (*tile[max_rows][max_vectors])(conv_tile_arguments<T> const&) = {};
-  void (*gradient[3][2])(conv_gradient_arguments<T> const&) = {};  ///< [most, less, least rows][vectors - 1]
-  void (*depthwise[3])(conv_depthwise_arguments<T> const&) = {};   ///< of 9, 3 and 1 taps
+  void (*gradient[max_gradients][2])(conv_gradient_arguments<T> const&) = {};  ///< [as gradient_rows][vectors - 1]
+  void (*depthwise[3])(conv_depthwise_arguments<T> const&) = {};               ///< of 9, 3 and 1 taps
   void (*lower)(conv_lower_arguments<T> const&) = nullptr;
   void (*transpose)(conv_transpose_arguments<T> const&) = nullptr;
   void (*collect)(conv_collect_arguments<T> const&) = nullptr;

@@ -21,8 +21,8 @@ namespace pleat::compute::detail::conv_avx512 {
 
 /// A template, so that who has no convolution compiles none of them.
 template <class T> [[nodiscard]] constexpr conv_kernels<T> kernels_for() {
-  if constexpr (std::is_same_v<T, float>) return make_kernels<floats, 4, 12, 9, 3>();
-  else if constexpr (std::is_same_v<T, double>) return make_kernels<doubles, 4, 12, 9, 3>();
+  if constexpr (std::is_same_v<T, float>) return make_kernels<floats, 4, 12, 9, 7, 5, 3>();
+  else if constexpr (std::is_same_v<T, double>) return make_kernels<doubles, 4, 12, 9, 7, 5, 3>();
   else return {};
 }
 template <class T> inline constexpr conv_kernels<T> kernels = kernels_for<T>();

@@ -222,8 +222,8 @@ template <class V> PLEAT_CONV_TARGET typename V::value sum(typename V::value con
   return stripe[0];
 }
 
-/// The table of V: tiles of up to 6 rows × NV vectors, or 2 rows × 2·NV; gradient tiles of R, R1, R2 rows.
-template <class V, int NV, int R, int R1, int R2> constexpr conv_kernels<typename V::value> make_kernels() {
+/// The table of V: tiles of up to 6 rows × NV vectors, or 2 rows × 2·NV; gradient tiles of R... rows (descending).
+template <class V, int NV, int... R> constexpr conv_kernels<typename V::value> make_kernels() {
   conv_kernels<typename V::value> k;
   k.width = V::width;
   k.rows = 6;
@@ -237,15 +237,10 @@ template <class V, int NV, int R, int R1, int R2> constexpr conv_kernels<typenam
       k.tile[5][At] = &tile<V, 6, At + 1>),
      ...);
   }(std::make_integer_sequence<int, NV>{});
-  k.gradient_rows = R;
-  k.gradient_less = R1;
-  k.gradient_least = R2;
-  k.gradient[0][0] = &gradient<V, R, 1>;
-  k.gradient[0][1] = &gradient<V, R, 2>;
-  k.gradient[1][0] = &gradient<V, R1, 1>;
-  k.gradient[1][1] = &gradient<V, R1, 2>;
-  k.gradient[2][0] = &gradient<V, R2, 1>;
-  k.gradient[2][1] = &gradient<V, R2, 2>;
+  k.gradients = 0;
+  ((k.gradient_rows[k.gradients] = R, k.gradient[k.gradients][0] = &gradient<V, R, 1>,
+    k.gradient[k.gradients++][1] = &gradient<V, R, 2>),
+   ...);
   k.depthwise[0] = &depthwise<V, 9>;
   k.depthwise[1] = &depthwise<V, 3>;
   k.depthwise[2] = &depthwise<V, 1>;
