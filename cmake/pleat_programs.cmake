@@ -67,6 +67,9 @@ endfunction()
 # How ranks are started under test. Root and oversubscription are a container's affair: in the tests' environment only.
 if(TARGET pleat::mpi)
   execute_process(COMMAND ${MPIEXEC_EXECUTABLE} --version OUTPUT_VARIABLE pleat_mpiexec_version ERROR_QUIET)
+  if(pleat_mpiexec_version MATCHES "^HYDRA[^\n]*\n *Version: *([^ \n]+)")  # MPICH's has its version in the second line
+    set(pleat_mpiexec_version "mpiexec (HYDRA) ${CMAKE_MATCH_1}")
+  endif()
   string(REGEX MATCH "[^\n]+" pleat_mpiexec_version "${pleat_mpiexec_version}")
   set(pleat_mpi_flags "")
   if(pleat_mpiexec_version MATCHES "Open MPI|OpenRTE|PRTE|prte")
