@@ -24,6 +24,17 @@ if(CMAKE_CXX_COMPILER_ID MATCHES "GNU|Clang" AND NOT Kokkos_COMPILE_LANGUAGE STR
   set(pleat_unoptimised -O0)
 endif()
 
+# Under the address sanitizer a program unloads nothing (tests/support/keep_loaded.cpp), or leaks of Open MPI's plug-ins have no name.
+string(TOUPPER "${CMAKE_BUILD_TYPE}" pleat_config)
+if("${CMAKE_CXX_FLAGS} ${CMAKE_CXX_FLAGS_${pleat_config}}" MATCHES "-fsanitize=[a-z,]*address")
+  add_library(pleat_keep_loaded OBJECT EXCLUDE_FROM_ALL ${PROJECT_SOURCE_DIR}/tests/support/keep_loaded.cpp)
+endif()
+function(pleat_keep_plugins target)
+  if(TARGET pleat_keep_loaded)
+    target_sources(${target} PRIVATE $<TARGET_OBJECTS:pleat_keep_loaded>)
+  endif()
+endfunction()
+
 # Our programs link pleat::kernels (pleat_kernels.cmake).
 if(TARGET pleat_kernels)
   target_link_libraries(pleat_kernels PRIVATE pleat_dev)
@@ -62,6 +73,7 @@ function(pleat_program name)
     target_compile_options(${name} PRIVATE "$<$<COMPILE_LANGUAGE:CXX>:SHELL:-include pleat/compute/instances.hpp>")
   endif()
   pleat_set_language(${name})
+  pleat_keep_plugins(${name})
 endfunction()
 
 # How ranks are started under test. Root and oversubscription are a container's affair: in the tests' environment only.
