@@ -13,6 +13,7 @@
 #include <utility>
 #include <vector>
 
+#include <pleat/base/config.hpp>
 #include <pleat/codec/learned_steps.hpp>
 #include <pleat/comm/attempt.hpp>
 #include <pleat/io/checkpoint_layout.hpp>
