@@ -137,8 +137,8 @@ void run(benchmark::State& state, pair f, index_t bytes, bool ours) {
 /// they are distributed like; `ratio_itself` is one turn by hand over the other of the same round, by the same median
 /// (of two turns instead of four: chance moves it further).
 void ratio(benchmark::State& state, pair f, index_t bytes) {
-  constexpr double window = 0.6;
-  constexpr std::size_t least_rounds = 12;
+  constexpr double window = 0.5;
+  constexpr std::size_t least_rounds = 24;
   one o(bytes);
   auto const n = std::min<index_t>(bulk(bytes), 200);  // short turns: most rounds are disturbed by nobody
   std::size_t depth = 0;

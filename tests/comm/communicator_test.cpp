@@ -88,9 +88,10 @@ struct brief_transport {
   [[nodiscard]] int size() const { return 2; }
   void run(comm::call const& c) { heard->push_back({call_kind::split, c.type(), c.op, c.root, c.tag}); }
   comm::request start(comm::call const&) { return {}; }
-  static void hear(void* self, void const* in, void* out, index_t count, std::uint32_t what, std::uint64_t where) {
+  static int hear(void* self, void const* in, void* out, index_t count, std::uint32_t what, std::uint64_t where) {
     CHECK((count == 4 && (in || out)));
     static_cast<brief_transport*>(self)->heard->push_back(comm::brief::of(what, where));
+    return 0;
   }
   comm::briefly runs_briefly() {
     static constexpr comm::briefly::function by_kind[comm::call_kinds] = {hear, hear, hear, hear, hear, hear, hear,

@@ -310,9 +310,15 @@ class communicator {
     bool const by_out = b.kind == call_kind::broadcast || b.kind == call_kind::receive;
     count(b.kind, by_out ? out.bytes() : in.bytes());
     if (!briefly_.by_kind) return run_whole(in.data, in.count, out.data, out.count, b.what(), b.where());
-    briefly_.by_kind[static_cast<std::size_t>(b.kind)](
-        briefly_.self, in.data, out.data, by_out || b.kind == call_kind::reduce_scatter ? out.count : in.count,
-        b.what(), b.where());
+    index_t const n = by_out || b.kind == call_kind::reduce_scatter ? out.count : in.count;
+    int const code =
+        briefly_.by_kind[static_cast<std::size_t>(b.kind)](briefly_.self, in.data, out.data, n, b.what(), b.where());
+    if (code != 0) [[unlikely]]
+      failed_briefly(code, n, b.what(), b.where());
+  }
+  PLEAT_LAZY [[gnu::cold, gnu::noinline]] void failed_briefly(int code, index_t n, std::uint32_t what,
+                                                              std::uint64_t where) {
+    briefly_.failed(briefly_.self, code, n, what, where);
   }
   template <class In, class O>
   [[gnu::always_inline]] void briefly_two(call_kind k, In& in, O& out, reduction op = reduction::sum) {

@@ -205,11 +205,17 @@ struct brief {
 /// How a transport runs those: a function for each kind, null for the others. `count` is call::count(), of one block.
 struct briefly {
   /// \param what, where of the brief
-  using function = void (*)(void* self, void const* in, void* out, index_t count, std::uint32_t what,
-                            std::uint64_t where);
+  /// \returns 0; or what `failed` then hears, so that a function may end in the call of another library and keeps
+  /// nothing for the words of a failure
+  using function = int (*)(void* self, void const* in, void* out, index_t count, std::uint32_t what,
+                           std::uint64_t where);
+  /// Throws what went wrong.
+  /// \param code what the function returned
+  using failure = void (*)(void* self, int code, index_t count, std::uint32_t what, std::uint64_t where);
   void* self = nullptr;  ///< their first argument
   /// `call_kinds` of them; they outlive whoever asked. Null: the transport has none
   function const* by_kind = nullptr;
+  failure failed = nullptr;  ///< may be null where no function returns anything but 0
 };
 /// Which kinds those are.
 [[nodiscard]] constexpr bool is_brief(call_kind k) noexcept {

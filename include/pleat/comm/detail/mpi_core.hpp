@@ -68,12 +68,16 @@ template <class = void> class mpi_core_of : public std::enable_shared_from_this<
     static_assert(static_cast<int>(broadcast) == 1 && static_cast<int>(all_reduce) == 3 &&
                   static_cast<int>(reduce_scatter) == 4 && static_cast<int>(all_gather) == 6 &&
                   static_cast<int>(send) == 10 && static_cast<int>(receive) == 11);
-    return {this, by_kind};
+    return {this, by_kind, &failed};
   }
   void run(call const& c) {
-    if (brief const b{c.kind, c.type(), c.op, c.root, c.tag}; is_brief(c.kind))
-      return runs_briefly().by_kind[static_cast<std::size_t>(c.kind)](this, c.in.data, c.out.data, c.count(), b.what(),
-                                                                      b.where());
+    if (brief const b{c.kind, c.type(), c.op, c.root, c.tag}; is_brief(c.kind)) {
+      int const code = runs_briefly().by_kind[static_cast<std::size_t>(c.kind)](this, c.in.data, c.out.data, c.count(),
+                                                                                b.what(), b.where());
+      if (code != MPI_SUCCESS) [[unlikely]]
+        failed(this, code, c.count(), b.what(), b.where());
+      return;
+    }
     if (direct_ < 0) return by_request(c);
     if (c.kind == call_kind::barrier) return check(MPI_Barrier(comm), c);
     if (!fits(c)) return by_request(c);
@@ -208,16 +212,22 @@ template <class = void> class mpi_core_of : public std::enable_shared_from_this<
             .root = b.root,
             .tag = b.tag};
   }
-  [[gnu::cold, gnu::noinline]] void by_request(void const* in, void* out, index_t n, std::uint32_t what,
-                                               std::uint64_t where) {
+  [[gnu::cold, gnu::noinline]] int by_request(void const* in, void* out, index_t n, std::uint32_t what,
+                                              std::uint64_t where) {
     by_request(whole(in, out, n, brief::of(what, where)));
+    return MPI_SUCCESS;
   }
-  [[noreturn, gnu::cold, gnu::noinline]] void fail(int code, index_t n, std::uint32_t what, std::uint64_t where) const {
-    fail(code, whole(nullptr, nullptr, n, brief::of(what, where)));
+  /// What one<Kind> returned: a code of MPI's, or below 0 that so many elements and one more came, negative.
+  [[gnu::cold]] static void failed(void* core, int code, index_t n, std::uint32_t what, std::uint64_t where) {
+    auto const& m = *static_cast<mpi_core_of const*>(core);
+    call const c = m.whole(nullptr, nullptr, n, brief::of(what, where));
+    if (code < 0) m.wrong_count(c, -1 - code);
+    m.fail(code, c);
   }
 
+  /// Ends in MPI's call, and says what it says: nothing is kept over it, as every store and load is felt.
   template <call_kind Kind>
-  static void one(void* core, void const* in, void* out, index_t n, std::uint32_t what, std::uint64_t where) {
+  static int one(void* core, void const* in, void* out, index_t n, std::uint32_t what, std::uint64_t where) {
     auto& m = *static_cast<mpi_core_of*>(core);
     constexpr bool blocks = Kind == call_kind::all_gather || Kind == call_kind::reduce_scatter;
     if ((blocks ? n * m.size : n) > m.direct_) [[unlikely]]
@@ -225,32 +235,53 @@ template <class = void> class mpi_core_of : public std::enable_shared_from_this<
     auto const b = brief::of(what, where);
     auto const type = m.tables_.type(b.type);
     int const count = static_cast<int>(n);
-    int code = MPI_SUCCESS;
     if constexpr (Kind == call_kind::broadcast) {
-      code = MPI_Bcast(out, count, type, b.root, m.comm);
+      return MPI_Bcast(out, count, type, b.root, m.comm);
     } else if constexpr (Kind == call_kind::all_reduce) {
-      code = MPI_Allreduce(in == out ? MPI_IN_PLACE : in, out, count, type, m.op(b), m.comm);
+      if (mpi_tables::foreign(b.type)) [[unlikely]]
+        return m.all_reduce_foreign(in, out, count, what);
+      return MPI_Allreduce(in == out ? MPI_IN_PLACE : in, out, count, type, m.tables_.op(b.op), m.comm);
     } else if constexpr (Kind == call_kind::all_gather) {
-      bool const in_place = in == at(out, m.rank * n, b.type);
-      code = MPI_Allgather(in_place ? MPI_IN_PLACE : in, count, type, out, count, type, m.comm);
+      if (in == at(out, m.rank * n, b.type)) [[unlikely]]  // a branch, not a choice: that address takes its time
+        return MPI_Allgather(MPI_IN_PLACE, count, type, out, count, type, m.comm);
+      return MPI_Allgather(in, count, type, out, count, type, m.comm);
     } else if constexpr (Kind == call_kind::reduce_scatter) {
       // staged or not is this rank's own affair; blocking or not is not
-      const_buffer const to{out, n, b.type};
-      bool const staged = overlap({in, n * m.size, b.type}, to);
-      if (staged) m.stage_.resize(static_cast<std::size_t>(to.bytes()) + 1);
-      code = MPI_Reduce_scatter_block(in, staged ? m.stage_.data() : out, count, type, m.op(b), m.comm);
-      if (staged && code == MPI_SUCCESS) copy_bytes(out, m.stage_.data(), to.bytes());
+      if (mpi_tables::foreign(b.type) || overlap({in, n * m.size, b.type}, {out, n, b.type})) [[unlikely]]
+        return m.reduce_scatter_rare(in, out, count, what);
+      return MPI_Reduce_scatter_block(in, out, count, type, m.tables_.op(b.op), m.comm);
     } else if constexpr (Kind == call_kind::send) {
-      code = MPI_Send(in, count, type, b.root, b.tag, m.comm);
+      return MPI_Send(in, count, type, b.root, b.tag, m.comm);
     } else {
       static_assert(Kind == call_kind::receive);
       MPI_Status s;
-      code = MPI_Recv(out, count, type, b.root, b.tag, m.comm, &s);
-      if (code == MPI_SUCCESS && !fills(s, {out, n, b.type}, type)) [[unlikely]]
-        m.wrong_message(n, what, where, s);
+      buffer const expected{out, n, b.type};
+      int const code = MPI_Recv(out, count, type, b.root, b.tag, m.comm, &s);
+      if (code != MPI_SUCCESS || fills(s, expected, type)) [[likely]]
+        return code;
+      return came(s, type);
     }
-    if (code != MPI_SUCCESS) [[unlikely]]
-      m.fail(code, n, what, where);
+  }
+  [[gnu::cold, gnu::noinline]] int all_reduce_foreign(void const* in, void* out, int count, std::uint32_t what) {
+    auto const b = brief::of(what, 0);
+    return MPI_Allreduce(in == out ? MPI_IN_PLACE : in, out, count, tables_.type(b.type), op(b), comm);
+  }
+  /// Of a foreign type, or of buffers that overlap.
+  [[gnu::noinline]] int reduce_scatter_rare(void const* in, void* out, int count, std::uint32_t what) {
+    auto const b = brief::of(what, 0);
+    const_buffer const to{out, count, b.type};
+    bool const staged = overlap({in, to.count * size, b.type}, to);
+    if (staged) stage_.resize(static_cast<std::size_t>(to.bytes()) + 1);
+    int const code =
+        MPI_Reduce_scatter_block(in, staged ? stage_.data() : out, count, tables_.type(b.type), op(b), comm);
+    if (staged && code == MPI_SUCCESS) copy_bytes(out, stage_.data(), to.bytes());
+    return code;
+  }
+  /// How many elements came, as failed() wants it.
+  [[gnu::cold, gnu::noinline]] static int came(MPI_Status const& s, MPI_Datatype type) {
+    int n = 0;
+    MPI_Get_count(&s, type, &n);
+    return -1 - n;
   }
 
   void reduce(call const& c) {
@@ -275,14 +306,6 @@ template <class = void> class mpi_core_of : public std::enable_shared_from_this<
     check(MPI_Allgatherv(source(c), as_int(c.in.count), type, to, ints_.data(), ints_.data() + size, type, comm), c);
     if (to != c.out.data) unstage(c, stage_.data());
   }
-  [[noreturn, gnu::cold, gnu::noinline]] void wrong_message(index_t n, std::uint32_t what, std::uint64_t where,
-                                                            MPI_Status const& s) const {
-    auto const b = brief::of(what, where);
-    int came = 0;
-    MPI_Get_count(&s, tables_.type(b.type), &came);
-    wrong_count(whole(nullptr, nullptr, n, b), came);
-  }
-
   void check_count(call const& c, index_t came) const {
     if (came != c.out.count) [[unlikely]]
       wrong_count(c, came);

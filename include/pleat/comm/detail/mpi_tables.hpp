@@ -29,11 +29,15 @@ class mpi_tables {
   }
 
   [[nodiscard]] MPI_Datatype type(dtype t) const noexcept { return types_[static_cast<std::size_t>(t)]; }
+  /// Whether MPI has no reductions of this type.
+  [[nodiscard]] static bool foreign(dtype t) noexcept { return t == dtype::f16 || t == dtype::bf16; }
+  /// Of types that are not foreign.
+  [[nodiscard]] MPI_Op op(reduction r) const noexcept { return mpi_[static_cast<std::size_t>(r)]; }
   /// \param rank for the words of a failure
   PLEAT_LAZY [[nodiscard]] MPI_Op op(brief c, int rank) {
-    if (c.type == dtype::f16 || c.type == dtype::bf16) [[unlikely]]
+    if (foreign(c.type)) [[unlikely]]
       return own(c.what(), rank);
-    return mpi_[static_cast<std::size_t>(c.op)];
+    return op(c.op);
   }
 
  private:
