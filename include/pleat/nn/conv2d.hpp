@@ -49,21 +49,7 @@ template <class Forms = codec::forms<codec::dense<float>>, class Space = Kokkos:
     tensor_type x, dy;
   };
 
-  conv2d(std::string name, index_t in, index_t out, window kernel, conv2d_options options = {})
-      : name_(std::move(name)), options_(options) {
-    if (in < 1 || out < 1 || options.groups < 1 || in % options.groups != 0 || out % options.groups != 0)
-      throw error{"nn::conv2d '" + name_ + "'",
-                  "channels must be positive multiples of groups, found in = " + std::to_string(in) +
-                      ", out = " + std::to_string(out) + ", groups = " + std::to_string(options.groups),
-                  "Choose channels that groups divides, or leave groups at 1"};
-    if (kernel.height < 1 || kernel.width < 1)
-      throw error{"nn::conv2d '" + name_ + "'", "kernel extents must be positive, found " + kernel.to_string(),
-                  "Give a kernel of 1 or more each way: 3 is 3 × 3"};
-    index_t const fan_in = in / options.groups * kernel.height * kernel.width;
-    weight_ = {name_ + ".weight", extents{out, in / options.groups, kernel.height, kernel.width},
-               initializer::fan_in_uniform(fan_in)};
-    bias_ = {name_ + ".bias", extents{out}, initializer::fan_in_uniform(fan_in)};
-  }
+  conv2d(std::string name, index_t in, index_t out, window kernel, conv2d_options options = {});
 
   /// The same layer with its weight in another set of forms.
   template <class Others>
@@ -317,6 +303,23 @@ template <class Forms = codec::forms<codec::dense<float>>, class Space = Kokkos:
   nn::weight<Forms, Space> weight_;
   values<value_type, Space> bias_;
 };
+
+template <class Forms, class Space>
+conv2d<Forms, Space>::conv2d(std::string name, index_t in, index_t out, window kernel, conv2d_options options)
+    : name_(std::move(name)), options_(options) {
+  if (in < 1 || out < 1 || options.groups < 1 || in % options.groups != 0 || out % options.groups != 0)
+    throw error{"nn::conv2d '" + name_ + "'",
+                "channels must be positive multiples of groups, found in = " + std::to_string(in) +
+                    ", out = " + std::to_string(out) + ", groups = " + std::to_string(options.groups),
+                "Choose channels that groups divides, or leave groups at 1"};
+  if (kernel.height < 1 || kernel.width < 1)
+    throw error{"nn::conv2d '" + name_ + "'", "kernel extents must be positive, found " + kernel.to_string(),
+                "Give a kernel of 1 or more each way: 3 is 3 × 3"};
+  index_t const fan_in = in / options.groups * kernel.height * kernel.width;
+  weight_ = {name_ + ".weight", extents{out, in / options.groups, kernel.height, kernel.width},
+             initializer::fan_in_uniform(fan_in)};
+  bias_ = {name_ + ".bias", extents{out}, initializer::fan_in_uniform(fan_in)};
+}
 
 conv2d(std::string, index_t, index_t, window) -> conv2d<>;
 conv2d(std::string, index_t, index_t, window, conv2d_options) -> conv2d<>;

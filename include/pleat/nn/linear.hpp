@@ -44,18 +44,7 @@ template <class Forms = codec::forms<codec::dense<float>>, class Space = Kokkos:
     extents in;
   };
 
-  linear(std::string name, index_t in, index_t out, linear_options options = {})
-      : name_(std::move(name)),
-        has_bias_(options.bias),
-        weight_(name_ + ".weight", extents{out, in}, options.initial.value_or(initializer::fan_in_uniform(in))),
-        bias_(name_ + ".bias", extents{out},
-              options.initial ? initializer::constant(0) : initializer::fan_in_uniform(in)) {
-    if (in < 1 || out < 1)
-      throw error{"nn::linear '" + name_ + "'",
-                  "extents must be positive, found in = " + std::to_string(in) + ", out = " + std::to_string(out),
-                  "Give the elements of a sample before and after it, 1 or more each"};
-    weight_.tied_to = std::move(options.tied_to);
-  }
+  linear(std::string name, index_t in, index_t out, linear_options options = {});
 
   /// With one extent: says in words what is missing (law 1).
   template <class Missing = void> linear(std::string, index_t) {
@@ -173,6 +162,20 @@ template <class Forms = codec::forms<codec::dense<float>>, class Space = Kokkos:
   nn::weight<Forms, Space> weight_;
   values<value_type, Space> bias_;
 };
+
+template <class Forms, class Space>
+linear<Forms, Space>::linear(std::string name, index_t in, index_t out, linear_options options)
+    : name_(std::move(name)),
+      has_bias_(options.bias),
+      weight_(name_ + ".weight", extents{out, in}, options.initial.value_or(initializer::fan_in_uniform(in))),
+      bias_(name_ + ".bias", extents{out},
+            options.initial ? initializer::constant(0) : initializer::fan_in_uniform(in)) {
+  if (in < 1 || out < 1)
+    throw error{"nn::linear '" + name_ + "'",
+                "extents must be positive, found in = " + std::to_string(in) + ", out = " + std::to_string(out),
+                "Give the elements of a sample before and after it, 1 or more each"};
+  weight_.tied_to = std::move(options.tied_to);
+}
 
 linear(std::string, index_t, index_t) -> linear<>;
 linear(std::string, index_t, index_t, linear_options) -> linear<>;
