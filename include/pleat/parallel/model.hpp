@@ -10,12 +10,26 @@
 #include <utility>
 #include <vector>
 
+#include <pleat/base/config.hpp>
 #include <pleat/base/context.hpp>
+#include <pleat/base/error.hpp>
 #include <pleat/parallel/any_model.hpp>
 #include <pleat/parallel/network.hpp>
 #include <pleat/parallel/stage_work.hpp>
 
 namespace pleat::parallel {
+
+namespace detail {
+/// \throws error unless there are as many costs as units
+PLEAT_ONCE void demand_cost_of_each_unit(std::vector<double> const& costs, index_t units) {
+  if (static_cast<index_t>(costs.size()) != units)
+    throw error{
+        "parallel::build",
+        "there are costs of " + std::to_string(costs.size()) + " units, the network has " + std::to_string(units),
+        "Give one cost per unit, or none"};
+}
+PLEAT_COMPILED_ONCE(void demand_cost_of_each_unit(std::vector<double> const& costs, index_t units));
+}  // namespace detail
 
 /// A move-only value: the network with its weights materialised on this rank. All that needs no Net, and so nearly
 /// everything, is any_model's: `zero_grad`, `walk`, `reduce`, `step`, `predict`.
@@ -121,11 +135,7 @@ template <class Net> class model : public any_model<nn::value_type_of<Net>, nn::
 
   [[nodiscard]] static std::vector<double> costs_of(Net const& net, build_options const& options) {
     if (options.unit_costs.empty()) return unit_costs(net, options.input);
-    if (static_cast<index_t>(options.unit_costs.size()) != nn::units_of(net))
-      throw error{"parallel::build",
-                  "there are costs of " + std::to_string(options.unit_costs.size()) + " units, the network has " +
-                      std::to_string(nn::units_of(net)),
-                  "Give one cost per unit, or none"};
+    detail::demand_cost_of_each_unit(options.unit_costs, nn::units_of(net));
     return options.unit_costs;
   }
 };

@@ -36,30 +36,44 @@ struct search_options {
   int state_buffers = 2;     ///< the optimizer's flat buffers, for the ledger
 };
 
+namespace detail {
+/// Of all parameters of a network, those that have a place in flat buffers.
+PLEAT_ONCE [[nodiscard]] std::vector<nn::parameter const*> in_buffers(std::vector<nn::parameter const*> all,
+                                                                      bool apart) {
+  std::vector<std::string> wanted;
+  for (auto const* w : all)
+    if (!w->tied_to.empty() && !w->absent) wanted.push_back(w->tied_to);
+  std::erase_if(all, [&](nn::parameter const* w) {
+    bool const here =
+        !w->absent || (w->tied_to.empty() && std::find(wanted.begin(), wanted.end(), w->name) != wanted.end());
+    return !(w->in_arena && here && (apart || w->tied_to.empty()));
+  });
+  return all;
+}
+PLEAT_COMPILED_ONCE(std::vector<nn::parameter const*> in_buffers(std::vector<nn::parameter const*> all, bool apart));
+
+/// Elements of flat buffers of these parameters, each on a boundary of so many elements.
+PLEAT_ONCE [[nodiscard]] index_t arena_elements(std::vector<nn::parameter const*> const& placed, index_t alignment) {
+  index_t n = alignment;  // the loss
+  for (auto const* w : placed) n += (w->largest() + alignment - 1) / alignment * alignment;
+  return n;
+}
+PLEAT_COMPILED_ONCE(index_t arena_elements(std::vector<nn::parameter const*> const& placed, index_t alignment));
+}  // namespace detail
+
 /// The parameters of `net` that have a place in flat buffers, in forward order: what nn::arena will enter. Those of
 /// other pipeline stages (absent ones) have none, unless one that is here is tied to them.
 /// \param apart each further use of a tied weight has a gradient of its own: ties_apart(plan)
 template <class Net> [[nodiscard]] std::vector<nn::parameter const*> in_buffers(Net const& net, bool apart) {
   std::vector<nn::parameter const*> all;
-  std::vector<std::string> wanted;
-  nn::for_each_parameter(net, [&](nn::parameter const& w) {
-    if (!w.tied_to.empty() && !w.absent) wanted.push_back(w.tied_to);
-  });
-  nn::for_each_parameter(net, [&](nn::parameter const& w) {
-    bool const here =
-        !w.absent || (w.tied_to.empty() && std::find(wanted.begin(), wanted.end(), w.name) != wanted.end());
-    if (w.in_arena && here && (apart || w.tied_to.empty())) all.push_back(&w);
-  });
-  return all;
+  nn::for_each_parameter(net, [&](nn::parameter const& w) { all.push_back(&w); });
+  return detail::in_buffers(std::move(all), apart);
 }
 
 /// Elements of the flat buffers that the parameters of `net` need: what nn::arena will ask for.
 /// \param apart each further use of a tied weight has a gradient of its own: ties_apart(plan)
 template <class Net> [[nodiscard]] index_t arena_elements(Net const& net, bool apart = false) {
-  index_t const alignment = 64 / static_cast<index_t>(sizeof(nn::value_type_of<Net>));
-  index_t n = alignment;  // the loss
-  for (auto const* w : in_buffers(net, apart)) n += (w->largest() + alignment - 1) / alignment * alignment;
-  return n;
+  return detail::arena_elements(in_buffers(net, apart), 64 / static_cast<index_t>(sizeof(nn::value_type_of<Net>)));
 }
 
 /// What every rank of the plan's tensor axis sets aside for a parameter: elements of its largest part, whether it has
