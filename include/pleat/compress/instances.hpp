@@ -10,6 +10,7 @@
 #include <vector>
 
 #include <pleat/codec/int8.hpp>
+#include <pleat/compress/fine_tune.hpp>
 #include <pleat/compress/layer_report.hpp>
 #include <pleat/compress/prune.hpp>
 #include <pleat/compress/quantize.hpp>
@@ -55,6 +56,13 @@ PLEAT_INSTANCE template void detail::prune_weights(parallel::any_model<float, Ko
                                                    std::function<void()> const&);
 PLEAT_INSTANCE template void quantize<codec::int8<float>>::run_on(
     parallel::any_model<float, Kokkos::DefaultExecutionSpace>&) const;
+
+PLEAT_INSTANCE template std::string detail::name_of_step(prune const&);
+PLEAT_INSTANCE template std::string detail::name_of_step(fine_tune const&);
+PLEAT_INSTANCE template std::string detail::name_of_step(quantize<codec::int8<float>> const&);
+PLEAT_INSTANCE template std::string detail::words_of_step(prune const&);
+PLEAT_INSTANCE template std::string detail::words_of_step(fine_tune const&);
+PLEAT_INSTANCE template std::string detail::words_of_step(quantize<codec::int8<float>> const&);
 /// \endcond
 
 }  // namespace pleat::compress

@@ -122,16 +122,21 @@ template <class Recorder, class... Ts> class basic_pipeline {
   explicit basic_pipeline(std::tuple<Ts...> steps, Recorder recorder = {})
       : steps_(std::move(steps)), recorder_(std::move(recorder)) {}
 
-  [[nodiscard]] std::tuple<Ts...> const& steps() const noexcept { return steps_; }
+  [[nodiscard]] std::tuple<Ts...> const& steps() const& noexcept { return steps_; }
+  [[nodiscard]] std::tuple<Ts...> steps() && { return std::move(steps_); }
 
   /// The same pipeline that calls record(step, model) after each step: the transform, and the model as it is then; and,
   /// if there is such a member, record.begin(model) before the first. One that records already calls both. A record
   /// that says `takes_shards = true` is shown models whose parameters are sharded (state_stage = 3); for others they
   /// are gathered.
-  template <class Record> [[nodiscard]] basic_pipeline<recorder_with<Record>, Ts...> recorded(Record record) const {
+  template <class Record> [[nodiscard]] basic_pipeline<recorder_with<Record>, Ts...> recorded(Record record) && {
     if constexpr (std::is_same_v<Recorder, detail::no_recorder>)
-      return basic_pipeline<Record, Ts...>(steps_, std::move(record));
-    else return basic_pipeline<recorder_with<Record>, Ts...>(steps_, {recorder_, std::move(record)});
+      return basic_pipeline<Record, Ts...>(std::move(steps_), std::move(record));
+    else
+      return basic_pipeline<recorder_with<Record>, Ts...>(std::move(steps_), {std::move(recorder_), std::move(record)});
+  }
+  template <class Record> [[nodiscard]] basic_pipeline<recorder_with<Record>, Ts...> recorded(Record record) const& {
+    return basic_pipeline(*this).recorded(std::move(record));
   }
 
   /// The transformed model; `m` stays as it is. Collective.
@@ -172,8 +177,6 @@ template <class Recorder, class... Ts> class basic_pipeline {
 template <class... Ts> using pipeline = basic_pipeline<detail::no_recorder, Ts...>;
 
 namespace detail {
-template <class T> [[nodiscard]] std::tuple<T> steps_of(T const& t) { return std::tuple<T>(t); }
-template <class... Ts> [[nodiscard]] std::tuple<Ts...> const& steps_of(pipeline<Ts...> const& p) { return p.steps(); }
 template <class... Ts> [[nodiscard]] pipeline<Ts...> make_pipeline(std::tuple<Ts...> steps) {
   return pipeline<Ts...>(std::move(steps));
 }
@@ -184,7 +187,12 @@ template <class... Ts> struct is_pipeline<pipeline<Ts...>> {
   static constexpr bool value = true;
 };
 template <class T>
-concept step_or_pipeline = fusable<T> || is_pipeline<std::remove_cvref_t<T>>::value;
+concept step_or_pipeline = fusable<std::remove_cvref_t<T>> || is_pipeline<std::remove_cvref_t<T>>::value;
+/// A transform alone is a tuple of one.
+template <class T> [[nodiscard]] auto steps_of(T&& t) {
+  if constexpr (is_pipeline<std::remove_cvref_t<T>>::value) return std::forward<T>(t).steps();
+  else return std::tuple<std::remove_cvref_t<T>>(std::forward<T>(t));
+}
 
 /// Of parameters that are sharded (state_stage = 3) a transform that says nothing gets whole ones, and its result is
 /// sharded again.
@@ -217,8 +225,9 @@ template <class Model, class T> [[nodiscard]] auto transformed(Model&& m, T cons
 }  // namespace detail
 
 /// a | b: first a, then b, on one model type.
-template <detail::step_or_pipeline A, detail::step_or_pipeline B> [[nodiscard]] auto operator|(A const& a, B const& b) {
-  return detail::make_pipeline(std::tuple_cat(detail::steps_of(a), detail::steps_of(b)));
+template <detail::step_or_pipeline A, detail::step_or_pipeline B> [[nodiscard]] auto operator|(A&& a, B&& b) {
+  return detail::make_pipeline(
+      std::tuple_cat(detail::steps_of(std::forward<A>(a)), detail::steps_of(std::forward<B>(b))));
 }
 
 }  // namespace pleat::compress

@@ -198,11 +198,13 @@ class record_stages {
   template <class Step, class Net> void operator()(Step const& step, parallel::model<Net> const& m) const {
     auto s = measure(detail::name_of_step(step), m, *test_, options_);
     errors_->record(step, m);
-    s.errors = errors_->ledger.stages().back().weights;
-    list_->add(std::move(s));
+    add(std::move(s));
   }
 
  private:
+  /// A stage, with what the step before it did to the weights.
+  PLEAT_ONCE void add(stage s) const;
+
   struct errors {
     error_ledger ledger;
     record_errors record;
@@ -218,5 +220,11 @@ template <class>
 record_stages::record_stages(stage_list& list, io::dataset const& test, measure_options options)
     : errors_(std::make_shared<errors>()), list_(&list), test_(&test), options_(std::move(options)) {}
 PLEAT_COMPILED_ONCE(record_stages::record_stages(stage_list& list, io::dataset const& test, measure_options options));
+
+template <class> void record_stages::add(stage s) const {
+  s.errors = errors_->ledger.stages().back().weights;
+  list_->add(std::move(s));
+}
+PLEAT_COMPILED_ONCE(void record_stages::add(stage s) const);
 
 }  // namespace pleat::compress

@@ -40,7 +40,7 @@ class stage_list {
  public:
   stage_list() = default;
   PLEAT_LAZY explicit stage_list(std::vector<stage> stages) : stages_(std::move(stages)) {}
-  PLEAT_LAZY void add(stage s) { stages_.push_back(std::move(s)); }
+  PLEAT_ONCE void add(stage s);
   [[nodiscard]] std::vector<stage> const& stages() const noexcept { return stages_; }
 
   /// An aligned table: one line per stage, how many times smaller each is than the first, and, of what is known: the
@@ -70,6 +70,9 @@ class stage_list {
  private:
   std::vector<stage> stages_;
 };
+
+template <class> void stage_list::add(stage s) { stages_.push_back(std::move(s)); }
+PLEAT_COMPILED_ONCE(void stage_list::add(stage s));
 
 template <class> void stage_list::print(std::ostream& out) const {
   bool const errors = std::any_of(stages_.begin(), stages_.end(), [](auto const& s) { return !s.errors.empty(); });
