@@ -35,6 +35,9 @@ void write_picture(std::string const& network, std::string const& data, pl::comp
 
 void write_served(pl::run::evaluation const& e, pl::run::serve_report const& served, options const& o,
                   pl::world const& world) {
+  print(world, "%s: test error %.2f %% (%lld of %lld wrong); %.0f answers/s, p50 %.0f us, p99 %.0f us",
+        o.evaluate.c_str(), 100 * e.error(), static_cast<long long>(e.errors), static_cast<long long>(e.samples),
+        served.throughput, served.p50 * 1e6, served.p99 * 1e6);
   if (o.json.empty() || !world.root()) return;
   nlohmann::json const figures{{"test_error", e.error()},
                                {"throughput", served.throughput},

@@ -20,12 +20,6 @@ inline pl::run::model_description about(std::string const& network, pl::io::data
 // The file of --out for this model; none without --out.
 inline std::string file(options const& o, char const* name) { return o.out.empty() ? o.out : o.out + "/" + name; }
 
-inline void print(pl::world const& world, char const* format, auto... values) {
-  char line[300];
-  std::snprintf(line, sizeof line, format, values...);
-  world.say(line);
-}
-
 inline pl::run::fit_options fit_options(options const& o) {
   pl::run::fit_options f;
   f.epochs = o.epochs;
@@ -110,28 +104,20 @@ void train_only(Net net, std::string const& network, pl::io::split const& data, 
                                       .overlap = !o.no_overlap});
   auto model = pl::parallel::build(net, plan, world, {.seed = o.seed});
   auto const trained = pl::run::fit(model, data.train, fit_options(o));
-  auto const stage =
-      pl::compress::measure("trained", model, data.test, {file(o, "model.safetensors"), about(network, data.train)});
-  print(world, "test error %.2f %%, %.0f samples/s", 100 * stage.test_error, trained.samples_per_second);
-  write_figures(network, trained, {stage}, o, world);
+  pl::compress::stage_list stages;
+  stages.add(
+      pl::compress::measure("trained", model, data.test, {file(o, "model.safetensors"), about(network, data.train)}));
+  print(world, "test error %.2f %%, %.0f samples/s", 100 * stages.stages().front().test_error,
+        trained.samples_per_second);
+  write_figures(network, trained, stages.stages(), o, world);
 }
 
-// Loads a file in a network whose weights may be in any form, and runs it as it is stored. On numbers that are shifted
-// or scaled in another way than those it was trained on, every answer would be wrong without a word.
+// Loads a file in a network whose weights may be in any form, and runs it as it is stored.
 template <class Net> void evaluate(Net net, pl::io::split const& data, options const& o, pl::world& world) {
   auto model = pl::parallel::build(net, pl::plan::search(net, world), world);
-  if (auto const said = pl::run::load(model, o.evaluate).input;
-      said && (said->mean != data.test.mean || said->scale != data.test.scale))
-    throw pl::error{"--evaluate",
-                    "'" + o.evaluate + "' was trained on (x - " + std::to_string(said->mean) + ") * " +
-                        std::to_string(said->scale) + ", this data gives (x - " + std::to_string(data.test.mean) +
-                        ") * " + std::to_string(data.test.scale),
-                    "Use --data with the data that it was trained on"};
+  demand_input_of(pl::run::load(model, o.evaluate), data.test, o);
   auto const e = pl::run::evaluate(model, data.test);
   auto const served = pl::run::serve(model, data.test, {.batch = 32});
-  print(world, "%s: test error %.2f %% (%lld of %lld wrong); %.0f answers/s, p50 %.0f us, p99 %.0f us",
-        o.evaluate.c_str(), 100 * e.error(), static_cast<long long>(e.errors), static_cast<long long>(e.samples),
-        served.throughput, served.p50 * 1e6, served.p99 * 1e6);
   write_served(e, served, o, world);
 }
 

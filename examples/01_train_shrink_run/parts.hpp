@@ -8,12 +8,22 @@
 #include <pleat/io/dataset.hpp>
 #include <pleat/run/reports.hpp>
 
+#include <cstdio>
 #include <string>
 #include <vector>
 
 #include "options.hpp"
 
+namespace pleat::run {
+struct model_description;
+}
 namespace pl = pleat;
+
+inline void print(pl::world const& world, char const* format, auto... values) {
+  char line[300];
+  std::snprintf(line, sizeof line, format, values...);
+  world.say(line);
+}
 
 pl::io::split read_data(options const& o);  // the main program reads it, once, and hands it on
 
@@ -28,5 +38,9 @@ void write_figures(std::string const& network, pl::run::fit_report const& traine
 // The stages as a picture, into --out DIR/report.svg.
 void write_picture(std::string const& network, std::string const& data, pl::compress::stage_list const& stages,
                    options const& o, pl::world const& world);
+// On numbers that are shifted or scaled in another way than those a model was trained on, every answer would be wrong
+// without a word: that is refused.
+void demand_input_of(pl::run::model_description const& trained, pl::io::dataset const& data, options const& o);
+// A line, and --json FILE.
 void write_served(pl::run::evaluation const& e, pl::run::serve_report const& served, options const& o,
                   pl::world const& world);

@@ -14,6 +14,16 @@
 #include "../outputs.hpp"
 #include "parts.hpp"
 
+void demand_input_of(pl::run::model_description const& trained, pl::io::dataset const& data, options const& o) {
+  auto const& said = trained.input;
+  if (said && (said->mean != data.mean || said->scale != data.scale))
+    throw pl::error{"--evaluate",
+                    "'" + o.evaluate + "' was trained on (x - " + std::to_string(said->mean) + ") * " +
+                        std::to_string(said->scale) + ", this data gives (x - " + std::to_string(data.mean) + ") * " +
+                        std::to_string(data.scale),
+                    "Use --data with the data that it was trained on"};
+}
+
 int main(int argc, char** argv) {
   options o;
   if (auto const code = parse(argc, argv, o)) return *code;
