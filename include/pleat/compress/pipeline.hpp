@@ -122,7 +122,9 @@ template <class Recorder, class... Ts> class basic_pipeline {
   explicit basic_pipeline(std::tuple<Ts...> steps, Recorder recorder = {})
       : steps_(std::move(steps)), recorder_(std::move(recorder)) {}
 
+  /// The transforms, in order.
   [[nodiscard]] std::tuple<Ts...> const& steps() const& noexcept { return steps_; }
+  /// The same of a pipeline that is given away.
   [[nodiscard]] std::tuple<Ts...> steps() && { return std::move(steps_); }
 
   /// The same pipeline that calls record(step, model) after each step: the transform, and the model as it is then; and,
@@ -135,6 +137,7 @@ template <class Recorder, class... Ts> class basic_pipeline {
     else
       return basic_pipeline<recorder_with<Record>, Ts...>(std::move(steps_), {std::move(recorder_), std::move(record)});
   }
+  /// The same of a pipeline that stays as it is.
   template <class Record> [[nodiscard]] basic_pipeline<recorder_with<Record>, Ts...> recorded(Record record) const& {
     return basic_pipeline(*this).recorded(std::move(record));
   }
