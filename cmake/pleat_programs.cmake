@@ -26,7 +26,7 @@ endif()
 
 # Under the address sanitizer a program unloads nothing (tests/support/keep_loaded.cpp), or leaks of Open MPI's plug-ins have no name.
 string(TOUPPER "${CMAKE_BUILD_TYPE}" pleat_config)
-if("${CMAKE_CXX_FLAGS} ${CMAKE_CXX_FLAGS_${pleat_config}}" MATCHES "-fsanitize=[a-z,]*address")
+if("${CMAKE_CXX_FLAGS} ${CMAKE_CXX_FLAGS_${pleat_config}}" MATCHES "-fsanitize=[a-z,-]*address")
   add_library(pleat_keep_loaded OBJECT EXCLUDE_FROM_ALL ${PROJECT_SOURCE_DIR}/tests/support/keep_loaded.cpp)
 endif()
 function(pleat_keep_plugins target)

@@ -142,7 +142,7 @@ void ratio(benchmark::State& state, pair f, index_t bytes) {
   one o(bytes);
   auto const n = std::min<index_t>(bulk(bytes), 200);  // short turns: most rounds are disturbed by nobody
   std::size_t depth = 0;
-  auto const turn = [&](bool ours) {
+  auto const turn = [&] [[gnu::noinline]] (bool ours) {  // what it takes of the stack it gives back
     MPI_Barrier(o.plain);
     auto* volatile const below = static_cast<char*>(alloca(16 + depth));  // the calls' frames begin here
     below[0] = 0;

@@ -14,7 +14,7 @@ namespace {
 
 using Catch::Matchers::ContainsSubstring;
 using Catch::Matchers::MessageMatches;
-using space = Kokkos::DefaultExecutionSpace;
+using space = Kokkos::DefaultHostExecutionSpace;
 using form = pleat::codec::dense<float>;
 
 TEST_CASE("a dense weight's file is its numbers, and what a file claims is checked before it is read") {

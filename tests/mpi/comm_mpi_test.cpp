@@ -226,6 +226,13 @@ TEST_CASE("mpi: a message of another size is an error, shorter or longer") {
   // Open MPI, MPICH
   COLLECTIVE_CHECK(
       (contains(shorter, "MPI says: MPI_ERR_TRUNCATE") || contains(shorter, "MPI says: Message truncated")));
+  std::vector<float> const half(1);
+  std::vector<double> one(1);
+  auto r = c.isend(half, right, 3);
+  auto const other = what_of([&] { later ? c.ireceive(one, left, 3).wait() : c.receive(one, left, 3); });
+  r.wait();
+  INFO(other);
+  COLLECTIVE_CHECK(contains(other, "no whole number of elements came, 1 were expected"));
   MPI_Comm_set_errhandler(MPI_COMM_WORLD, before);
   MPI_Errhandler_free(&before);
 }

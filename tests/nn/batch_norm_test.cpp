@@ -101,12 +101,13 @@ TEST_CASE("a batch norm's epsilon and momentum are refused where they make no se
   double const nan = std::numeric_limits<double>::quiet_NaN();
   for (auto const& o : {nn::batch_norm_options{.epsilon = -1e-5},
                         {.epsilon = nan},
+                        {.epsilon = std::numeric_limits<double>::infinity()},
                         {.momentum = 1.5},
                         {.momentum = -0.1},
                         {.momentum = nan}})
     CHECK_THROWS_WITH(
         nn::batch_norm("bn", 3, o),
-        ContainsSubstring("nn::batch_norm 'bn': expected an epsilon of at least 0 and a momentum of 0 to 1"));
+        ContainsSubstring("nn::batch_norm 'bn': expected a finite epsilon of at least 0 and a momentum of 0 to 1"));
 }
 
 TEST_CASE("deterministic mode refuses statistics that change with the ranks") {

@@ -636,8 +636,9 @@ TEST_CASE("serve gives every request the answer that evaluate counts, on any num
     });
   auto alone = one_rank();
   auto const m = build(alone);
-  CHECK(sentence([&] { (void)pl::run::serve(m, data.test, {.batch = 0}); }).find("a batch of 0 requests") !=
-        std::string::npos);
+  CHECK(sentence([&] {
+          (void)pl::run::serve(m, data.test, {.batch = 0});
+        }).find("expected batches of 1 request or more, found 0") != std::string::npos);
   for (index_t const batch : {0, -1})
     CHECK(sentence([&] {
             (void)pl::run::evaluate(m, data.test, batch);
@@ -958,7 +959,7 @@ TEST_CASE("what a run that goes on has otherwise than the one before is said") {
   (void)trained(true, 0.003, 0);
   auto const none = trained(true, 0.003, 0, {});
   REQUIRE(none.size() == 1);
-  CHECK(none[0] == "groups was (*, at most of rank 1, decay 0) and is none from here on");
+  CHECK(none[0] == "groups was ('*', at most of rank 1, decay 0) and is none from here on");
   (void)trained(true, 0.003, 0);
   auto const fast = trained(false, 0.003, 0);
   REQUIRE(fast.size() == 1);

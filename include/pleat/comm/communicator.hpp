@@ -318,7 +318,10 @@ class communicator {
   }
   PLEAT_LAZY [[gnu::cold, gnu::noinline]] void failed_briefly(int code, index_t n, std::uint32_t what,
                                                               std::uint64_t where) {
-    briefly_.failed(briefly_.self, code, n, what, where);
+    if (briefly_.failed) briefly_.failed(briefly_.self, code, n, what, where);
+    throw error{"comm::briefly",
+                "a function of this transport returned " + std::to_string(code) + ", and nobody says why",
+                "Give comm::briefly a `failed` that throws", rank_};
   }
   template <class In, class O>
   [[gnu::always_inline]] void briefly_two(call_kind k, In& in, O& out, reduction op = reduction::sum) {

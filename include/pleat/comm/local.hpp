@@ -238,12 +238,12 @@ template <class F> void run_local(int ranks, F const& f, on_return then = on_ret
   }
   bool const complete = static_cast<int>(threads.size()) == ranks - 1;
   if (complete) one(0);
-  else group.abandon(0, "not every rank has a thread");
+  else group.abandon(static_cast<int>(threads.size()) + 1, "the system has no thread for it");
   for (auto& t : threads) t.join();
   if (!complete)
     throw error{"comm::run_local",
-                "the system started " + std::to_string(threads.size()) + " threads of the " +
-                    std::to_string(ranks - 1) + " that " + std::to_string(ranks) + " ranks need: " + missing,
+                "the system started " + std::to_string(threads.size()) + " of the " + std::to_string(ranks - 1) +
+                    " threads that " + std::to_string(ranks) + " ranks need: " + missing,
                 "Use fewer ranks, or raise the limit on threads and memory (ulimit -u, ulimit -v)"};
   if (first) std::rethrow_exception(first);
   if (released) std::rethrow_exception(released);

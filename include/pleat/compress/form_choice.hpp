@@ -14,6 +14,7 @@
 #include <pleat/base/config.hpp>
 #include <pleat/compress/detail/convertible.hpp>
 #include <pleat/compress/detail/did_you_mean.hpp>
+#include <pleat/compress/detail/text.hpp>
 #include <pleat/compress/settings.hpp>
 #include <pleat/compress/transform.hpp>
 

@@ -28,14 +28,19 @@ struct no_recorder {
 };
 template <class T>
 concept calls_off = requires(T const& t) { t.call_off(); };
-/// f(). If it throws, steps hear that what others wait for will not come: their turn may be yet to come.
+/// f(). If it throws, steps hear that what others wait for will not come: their turn may be yet to come, or over.
 template <class... Ts, class F> decltype(auto) or_call_off(std::tuple<Ts...> const& steps, F const& f) {
   if constexpr ((calls_off<Ts> || ...)) {
     try {
       return f();
     } catch (...) {
       auto const tell = []<class T>(T const& step) {
-        if constexpr (calls_off<T>) step.call_off();
+        if constexpr (calls_off<T>) {
+          static_assert(noexcept(step.call_off()),
+                        "pleat: call_off() of a transform must be noexcept: one that throws would keep the other steps "
+                        "from being told");
+          step.call_off();
+        }
       };
       std::apply([&](auto const&... step) { (tell(step), ...); }, steps);
       throw;
@@ -144,7 +149,7 @@ template <class Recorder, class... Ts> class basic_pipeline {
 
   /// The transformed model; `m` stays as it is. Collective.
   template <class Net> [[nodiscard]] auto operator()(parallel::model<Net> const& m) const {
-    auto out = detail::widen_for<Ts...>(m);
+    auto out = detail::or_call_off(steps_, [&] { return detail::widen_for<Ts...>(m); });
     run(out);
     return out;
   }

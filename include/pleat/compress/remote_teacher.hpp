@@ -72,9 +72,17 @@ class conversation {
   /// A farewell, once; after the answer that is still to come.
   void end() {
     if (std::exchange(ended_, true)) return;
-    hear();
-    index_t n = -1;
-    all_->send(std::span<index_t>(&n, 1), peer_, question_tag);
+    auto const farewell = [&] {
+      index_t n = -1;
+      all_->send(std::span<index_t>(&n, 1), peer_, question_tag);
+    };
+    try {
+      hear();
+    } catch (...) {  // an answer that did not come is no reason to keep the teacher
+      farewell();
+      throw;
+    }
+    farewell();
   }
 
   std::vector<index_t> samples;

@@ -19,6 +19,7 @@
 #include <pleat/comm/attempt.hpp>
 #include <pleat/compress/detail/clusters.hpp>
 #include <pleat/compress/detail/convertible.hpp>
+#include <pleat/compress/detail/text.hpp>
 #include <pleat/compress/fine_tune.hpp>
 #include <pleat/compress/transform.hpp>
 #include <pleat/run/model_image.hpp>

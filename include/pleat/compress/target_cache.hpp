@@ -30,6 +30,7 @@
 #include <vector>
 
 #include <pleat/base/number_text.hpp>
+#include <pleat/comm/attempt.hpp>
 #include <pleat/comm/communicator.hpp>
 #include <pleat/compress/teacher.hpp>
 #include <pleat/io/checksum.hpp>
@@ -244,8 +245,9 @@ inline void write_targets(std::string const& path, top_scores const& t, io::data
 /// a file. Collective; the same bytes on any number of ranks. Returns what was written: say `dropped_mean` and
 /// `dropped_max` where it matters. Of windows of a text every position of every window has its row, 8·k + 4 bytes:
 /// windows that overlap (a stride below the context) have what they share once each.
-/// \throws error on every rank alike: data or a top_k that differ between ranks, top_k below 0 or above the classes, batch below 1, scores that are not finite, a
-/// file that cannot be written
+/// \throws error on every rank alike: data or a top_k that differ between ranks, top_k below 0 or above the classes, batch
+/// below 1, scores that are not finite, a file that cannot be written. Teachers are not compared: give every rank the
+/// same.
 inline top_scores cache_targets(teacher const& from, io::dataset const& data, comm::communicator& ranks,
                                 std::string const& path, index_t top_k = 0, index_t batch = 256) {
   pleat::run::detail::demand_alike(ranks, "compress::cache_targets", data, "top_k " + std::to_string(top_k), [&] {

@@ -24,7 +24,7 @@
 ///     std::string name() const;                                      // the same with the setting that matters most, for reports (optional)
 ///     void settings(settings_words& say) const;                      // say("bound", bound), …: ranks compare them before it begins (optional)
 ///     error_kind leaves_errors() const;                              // what the ledger of errors may believe (default: measured)
-///     void call_off() const noexcept;                                // its pipeline ends by an exception, perhaps before its turn: others may wait for it (optional)
+///     void call_off() const noexcept;                                // its pipeline ends by an exception, before its turn or after; perhaps more than once: others may wait for it (optional)
 ///
 /// The type of the model changes once (`widen`); everything else is a run-time value, per parameter name. Anything else
 /// that can be called with a model and returns one is a transform too, on its own.

@@ -129,11 +129,15 @@ struct randomized_options {
 [[nodiscard]] inline thin_svd randomized_svd(index_t m, index_t n, std::span<double const> a, index_t rank,
                                              randomized_options const& o = {}) {
   index_t const most = std::min(m, n);
-  if (static_cast<index_t>(a.size()) != m * n || most < 1)
+  if (most < 1)
+    throw error{"compute::randomized_svd",
+                "expected one row and one column at least, found " + std::to_string(m) + " × " + std::to_string(n),
+                "A matrix without numbers has no singular values"};
+  if (static_cast<index_t>(a.size()) != m * n)
     throw error{"compute::randomized_svd",
                 "expected a matrix of " + std::to_string(m) + " × " + std::to_string(n) + ", found " +
                     std::to_string(a.size()) + " numbers",
-                "Hand over a row-major matrix of m·n numbers, with one row and one column at least"};
+                "Hand over a row-major matrix of m·n numbers"};
   if (rank < 1 || rank > most)
     throw error{"compute::randomized_svd",
                 "rank " + std::to_string(rank) + " of a matrix of " + std::to_string(m) + " × " + std::to_string(n) +

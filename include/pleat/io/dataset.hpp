@@ -254,7 +254,7 @@ PLEAT_ONCE [[nodiscard]] dataset read_idx_pair(std::string const& images_path, s
   int const rank = images.shape.rank();
   if (!(spec.deviation > 1e-30f) || !(spec.deviation < 1e30f) || !(spec.mean > -1e30f && spec.mean < 1e30f))
     throw error{images_call,
-                "expected a finite mean and a deviation above 0, found a mean of " +
+                "expected a mean within 1e30 and a deviation between 1e-30 and 1e30, found a mean of " +
                     pleat::detail::number_text(spec.mean) + " and a deviation of " +
                     pleat::detail::number_text(spec.deviation),
                 "Give those of the training bytes, or mean 0 and deviation 1 for bytes as they are"};

@@ -4,6 +4,7 @@
 /// Batch normalisation that says whose statistics it takes.
 #pragma once
 
+#include <cmath>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -79,9 +80,9 @@ template <class T = float, class Space = Kokkos::DefaultExecutionSpace> class ba
     if (features < 1)
       throw error{"nn::batch_norm '" + name_ + "'", "expected at least one feature, found " + std::to_string(features),
                   "Give the number of features or channels of its input"};
-    if (!(options.epsilon >= 0) || !(options.momentum >= 0 && options.momentum <= 1))
+    if (!(options.epsilon >= 0 && std::isfinite(options.epsilon)) || !(options.momentum >= 0 && options.momentum <= 1))
       throw error{"nn::batch_norm '" + name_ + "'",
-                  "expected an epsilon of at least 0 and a momentum of 0 to 1, found epsilon = " +
+                  "expected a finite epsilon of at least 0 and a momentum of 0 to 1, found epsilon = " +
                       pleat::detail::number_text(options.epsilon) +
                       ", momentum = " + pleat::detail::number_text(options.momentum),
                   "Leave them out for 1e-5 and 0.1"};

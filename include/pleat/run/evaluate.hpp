@@ -158,7 +158,9 @@ template <class T, class Space>
                                   index_t batch = 256) {
   region r("pleat::run::evaluate");
   detail::demand_alike(m.all_ranks(), "run::evaluate", data, "batches of " + std::to_string(batch), [&] {
-    if (batch < 1) throw error{"run::evaluate", "a batch of " + std::to_string(batch) + " samples", "Use 1 or more"};
+    if (batch < 1)
+      throw error{"run::evaluate", "expected batches of 1 sample or more, found " + std::to_string(batch),
+                  "Leave it out for 256"};
     data.demand_whole();
     if (!data.regression()) detail::demand_labels(data);
   });

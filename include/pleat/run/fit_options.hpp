@@ -19,6 +19,7 @@
 #include <pleat/nn/optimizer.hpp>
 #include <pleat/nn/schedule.hpp>
 #include <pleat/run/opened_checkpoint.hpp>
+#include <pleat/tensor/extents.hpp>
 
 namespace pleat::run {
 
@@ -89,11 +90,14 @@ PLEAT_ONCE void demand_sense(fit_options const& o, index_t samples) {
                 "Give it as fit_options::checkpoint"};
 }
 
-/// Settings by name of parameters, in words: "(*, at most of rank 1, decay 0; fc1.*, frozen)".
+/// Settings by name of parameters, in words: ('*', at most of rank 1, decay 0; 'fc1.*', frozen). A name's own quotes
+/// are doubled, so that other groups have other words.
 PLEAT_ONCE [[nodiscard]] std::string words_of_groups(std::vector<nn::parameter_group> const& groups) {
   std::string text;
   for (auto const& g : groups) {
-    text += (text.empty() ? "(" : "; ") + g.pattern;
+    text += text.empty() ? "('" : "; '";
+    for (char const c : g.pattern) text.append(c == '\'' ? 2 : 1, c);
+    text += '\'';
     if (g.max_rank < extents::max_rank) text += ", at most of rank " + std::to_string(g.max_rank);
     if (g.learning_rate_scale != 1) text += ", rate times " + pleat::detail::number_text(g.learning_rate_scale);
     if (g.weight_decay) text += ", decay " + pleat::detail::number_text(*g.weight_decay);

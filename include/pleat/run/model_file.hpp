@@ -20,6 +20,7 @@
 #include <pleat/base/as_span.hpp>
 #include <pleat/base/config.hpp>
 #include <pleat/base/owned_ptr.hpp>
+#include <pleat/comm/attempt.hpp>
 #include <pleat/io/safetensors.hpp>
 #include <pleat/io/weights.hpp>
 #include <pleat/nn/any_weight.hpp>
@@ -96,7 +97,8 @@ template <class T, class Space>
 /// holds. Dense parameters of another floating-point type are rounded to the model's. Collective.
 /// \param call how errors introduce themselves
 /// \throws error on every rank alike, and the model stays as it was: a parameter that is missing, of another shape or in
-/// a form that the model's weights cannot take; a tensor that no parameter asked for
+/// a form that the model's weights cannot take; a tensor that no parameter asked for. What fits on every rank is not
+/// compared further: give all of them the same file.
 template <class T, class Space>
 [[gnu::cold]] model_description load(parallel::any_model<T, Space>& m, std::span<io::stored_weight const> weights,
                                      io::metadata_map const& metadata, std::string const& call = "run::load") {

@@ -39,7 +39,8 @@ template <class T, class Space>
       m.all_ranks(), "run::serve", requests,
       "batches of " + std::to_string(options.batch) + "\nwarm_up " + std::to_string(options.warm_up), [&] {
         if (options.batch < 1)
-          throw error{"run::serve", "a batch of " + std::to_string(options.batch) + " requests", "Use 1 or more"};
+          throw error{"run::serve", "expected batches of 1 request or more, found " + std::to_string(options.batch),
+                      "Use 1 or more"};
         requests.demand_whole(false);
       });
   auto& ranks = m.ranks();

@@ -48,8 +48,9 @@ using compute::thin_svd;
   if (o.energy != 0 || o.relative_error != 0) {
     if (!(o.energy >= 0 && o.energy <= 1 && o.relative_error >= 0))  // NaN, too
       throw error{call,
-                  "an energy lies in (0, 1] and a relative error is positive; found " +
-                      pleat::detail::number_text(o.energy) + " and " + pleat::detail::number_text(o.relative_error),
+                  "expected an energy in (0, 1] or a relative error above 0, found energy = " +
+                      pleat::detail::number_text(o.energy) +
+                      ", relative_error = " + pleat::detail::number_text(o.relative_error),
                   "Say .energy = 0.9, or .relative_error = 0.1"};
     double const drop = all * (o.energy != 0 ? 1 - o.energy : o.relative_error * o.relative_error);
     double rest = 0;

@@ -217,11 +217,12 @@ template <class = void> class mpi_core_of : public std::enable_shared_from_this<
     by_request(whole(in, out, n, brief::of(what, where)));
     return MPI_SUCCESS;
   }
+  static constexpr int no_whole_number = std::numeric_limits<int>::min();  // of elements came
   /// What one<Kind> returned: a code of MPI's, or below 0 that so many elements and one more came, negative.
   [[gnu::cold]] static void failed(void* core, int code, index_t n, std::uint32_t what, std::uint64_t where) {
     auto const& m = *static_cast<mpi_core_of const*>(core);
     call const c = m.whole(nullptr, nullptr, n, brief::of(what, where));
-    if (code < 0) m.wrong_count(c, -1 - code);
+    if (code < 0) m.wrong_count(c, code == no_whole_number ? -1 : -1 - code);
     m.fail(code, c);
   }
 
@@ -281,7 +282,7 @@ template <class = void> class mpi_core_of : public std::enable_shared_from_this<
   [[gnu::cold, gnu::noinline]] static int came(MPI_Status const& s, MPI_Datatype type) {
     int n = 0;
     MPI_Get_count(&s, type, &n);
-    return -1 - n;
+    return n == MPI_UNDEFINED ? no_whole_number : -1 - n;
   }
 
   void reduce(call const& c) {
@@ -310,9 +311,12 @@ template <class = void> class mpi_core_of : public std::enable_shared_from_this<
     if (came != c.out.count) [[unlikely]]
       wrong_count(c, came);
   }
+  /// \param came elements, or below 0: no whole number of them
   [[noreturn]] inline void wrong_count(call const& c, index_t came) const {
-    throw error{describe(c), std::to_string(came) + " elements came, " + std::to_string(c.out.count) + " were expected",
-                "Give send and receive the same count", rank};
+    throw error{describe(c),
+                (came < 0 ? "no whole number of" : std::to_string(came)) + " elements came, " +
+                    std::to_string(c.out.count) + " were expected",
+                "Give send and receive the same element type and count", rank};
   }
 
   /// f(offset, n) for pieces of at most max_count elements; at least one, so that empty messages match too.

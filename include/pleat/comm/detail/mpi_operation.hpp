@@ -59,11 +59,11 @@ template <class Core> struct mpi_operation final : pending {
   void conclude() {
     owner->check(code, what);
     if (what.kind == call_kind::receive) {
-      index_t came = 0;
+      index_t came = 0;  // below 0: no whole number of elements
       for (auto& s : statuses) {
         int n = 0;
         MPI_Get_count(&s, mpi_type(what.out.type), &n);
-        came += n;
+        came = n == MPI_UNDEFINED || came < 0 ? -1 : came + n;
       }
       owner->check_count(what, came);
     }
