@@ -30,4 +30,13 @@ inline auto wrong(dense_model const& m) { return m | shrink::quantize<codec::int
 #elif defined(WRONG_5)
 // expect: deleted
 inline auto wrong() { return shrink::fine_tune(pleat::io::dataset{}); }
+#elif defined(WRONG_6)
+// expect: call_off.. of a transform must be noexcept
+struct may_throw {
+  using fusable_transform = void;
+  static constexpr char const* what = "may_throw";
+  template <class Net> void run(pleat::parallel::model<Net>&) const {}
+  void call_off() const {}
+};
+inline auto wrong(dense_model const& m) { return m | may_throw{}; }
 #endif
