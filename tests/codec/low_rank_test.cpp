@@ -264,8 +264,8 @@ TEST_CASE("odd weights: zero, constant, huge, denormal; what is no rank is refus
                        MessageMatches(ContainsSubstring("bytes of sparse rows")));
   refused({.energy = 1.5},
           "expected an energy in (0, 1] or a relative error above 0, found energy = 1.5, relative_error = 0");
-  refused({.energy = std::nan("")}, "found nan and 0");
-  refused({.relative_error = std::nan("")}, "found 0 and nan");
+  refused({.energy = std::nan("")}, "found energy = nan, relative_error = 0");
+  refused({.relative_error = std::nan("")}, "found energy = 0, relative_error = nan");
   refused({.sparse_share = 1}, "expected a share in [0, 1)");
   values[9] = std::numeric_limits<float>::infinity();
   refused({}, "row 1, column 1 is inf");

@@ -199,7 +199,7 @@ TEST_CASE("ranks that were told other things refuse, in words") {
         {own{.scope = compress::scope::layer}, "prune 0.9 .scope = layer there, prune 0.9 .scope = global here"},
         {own{.schedule = compress::cubic{3}},
          "prune 0.9 .schedule = cubic in 3 steps there, prune 0.9 .schedule = one shot here"},
-        {own{.ignore = {"fc2.*"}}, "prune 0.9 .ignore = {fc2.*} there, prune 0.9 .ignore = {} here"}}) {
+        {own{.ignore = {"fc2.*"}}, "prune 0.9 .ignore = {\"fc2.*\"} there, prune 0.9 .ignore = {} here"}}) {
     std::vector<std::string> said(2);
     pleat::comm::run_local(2, [&, &theirs = theirs](pleat::comm::communicator c) {
       auto const rank = static_cast<std::size_t>(c.rank());
