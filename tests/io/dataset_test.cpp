@@ -289,8 +289,7 @@ TEST_CASE("a file that is no data set is refused in a sentence", "[io][dataset]"
   write_samples(path, x, "targets", {4}, y);
   for (io::dataset_spec const& spec :
        {io::dataset_spec{.deviation = 0}, io::dataset_spec{.deviation = NAN}, io::dataset_spec{.mean = INFINITY}})
-    CHECK_THAT(said(spec), ContainsSubstring(
-                               "expected a mean within 1e30 and a deviation between 1e-30 and 1e30, found a mean of "));
+    CHECK_THAT(said(spec), ContainsSubstring("expected a finite mean and a deviation above 0"));
   io::safetensors_writer w;
   w.add<float>("inputs", {4, 6}, x);
   w.add<float>("targets", {4}, y);
