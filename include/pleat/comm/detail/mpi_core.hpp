@@ -408,9 +408,9 @@ template <class = void> class mpi_core_of : public std::enable_shared_from_this<
 
   /// The parts of a gather, side by side where an int cannot say all offsets. \returns where MPI is to write them
   void* lay_out_gather(call const& c, std::vector<int>& ints, std::vector<std::byte>& stage) const {
-    bool const near = c.out_parts.end() <= max_count;
-    lay_out(ints, near ? c.out_parts : parts{c.out_parts.counts});
-    if (near) return c.out.data;
+    bool const in_reach = c.out_parts.end() <= max_count;
+    lay_out(ints, in_reach ? c.out_parts : parts{c.out_parts.counts});
+    if (in_reach) return c.out.data;
     stage.resize(static_cast<std::size_t>(c.out_parts.total()) * size_of(c.out.type) + 1);
     return stage.data();
   }
