@@ -160,7 +160,7 @@ template <class T, class Space>
   detail::demand_alike(m.all_ranks(), "run::evaluate", data, "batches of " + std::to_string(batch), [&] {
     if (batch < 1)
       throw error{"run::evaluate", "expected batches of 1 sample or more, found " + std::to_string(batch),
-                  "Leave it out for 256"};
+                  "Use 1 or more"};
     data.demand_whole();
     if (!data.regression()) detail::demand_labels(data);
   });
