@@ -149,7 +149,7 @@ template <class Recorder, class... Ts> class basic_pipeline {
 
   /// The transformed model; `m` stays as it is. Collective.
   template <class Net> [[nodiscard]] auto operator()(parallel::model<Net> const& m) const {
-    auto out = detail::or_call_off(steps_, [&] { return widened(m); });
+    auto out = detail::widen_for<Ts...>(m);
     run(out);
     return out;
   }
@@ -178,11 +178,6 @@ template <class Recorder, class... Ts> class basic_pipeline {
   }
 
  private:
-  // By a name of its own: nvcc expands no pack of a class within a lambda.
-  template <class Net> [[nodiscard]] static auto widened(parallel::model<Net> const& m) {
-    return detail::widen_for<Ts...>(m);
-  }
-
   std::tuple<Ts...> steps_;
   Recorder recorder_;
 };
