@@ -49,6 +49,12 @@ template <class... Ts, class F> decltype(auto) or_call_off(std::tuple<Ts...> con
     return f();
   }
 }
+/// A model whose weights can take what these steps add; by their tuple, because nvcc 13.0 does not read the pack of the
+/// pipeline's class here.
+template <class... Steps, class Net>
+[[nodiscard]] auto widened_for(std::tuple<Steps...> const&, parallel::model<Net> const& m) {
+  return widen_for<Steps...>(m);
+}
 /// First one, then the other.
 template <class A, class B> struct two_recorders {
   static constexpr bool takes_shards = detail::takes_shards<A> && detail::takes_shards<B>;
@@ -149,7 +155,7 @@ template <class Recorder, class... Ts> class basic_pipeline {
 
   /// The transformed model; `m` stays as it is. Collective.
   template <class Net> [[nodiscard]] auto operator()(parallel::model<Net> const& m) const {
-    auto out = detail::widen_for<Ts...>(m);
+    auto out = detail::widened_for(steps_, m);
     run(out);
     return out;
   }
