@@ -4,12 +4,27 @@
 
 #include <pleat/compress/picture.hpp>
 #include <pleat/io/file.hpp>
+#include <pleat/run/model_description.hpp>
 
 #include "parts.hpp"
 
 // PLEAT_DIGITS is where the build found the shipped digits; an installed program is told by --data.
 pl::io::split read_data(options const& o) {
   return o.data.empty() ? pl::io::load_digits(PLEAT_DIGITS) : pl::io::mnist(o.data);
+}
+
+void demand_input_of(pl::run::model_description const& trained, pl::io::dataset const& data, options const& o) {
+  auto const words = [](float mean, float scale) {  // floats that differ are told apart by nine digits
+    char text[60];
+    std::snprintf(text, sizeof text, "(x - %.9g) * %.9g", static_cast<double>(mean), static_cast<double>(scale));
+    return std::string(text);
+  };
+  auto const& said = trained.input;
+  if (said && (said->mean != data.mean || said->scale != data.scale))
+    throw pl::error{"--evaluate",
+                    "'" + o.evaluate + "' was trained on " + words(said->mean, said->scale) + ", this data gives " +
+                        words(data.mean, data.scale),
+                    "Use --data with the data that it was trained on"};
 }
 
 void write_figures(std::string const& network, pl::run::fit_report const& trained,

@@ -14,20 +14,6 @@
 #include "../outputs.hpp"
 #include "parts.hpp"
 
-void demand_input_of(pl::run::model_description const& trained, pl::io::dataset const& data, options const& o) {
-  auto const words = [](float mean, float scale) {  // floats that differ are told apart by nine digits
-    char text[60];
-    std::snprintf(text, sizeof text, "(x - %.9g) * %.9g", static_cast<double>(mean), static_cast<double>(scale));
-    return std::string(text);
-  };
-  auto const& said = trained.input;
-  if (said && (said->mean != data.mean || said->scale != data.scale))
-    throw pl::error{"--evaluate",
-                    "'" + o.evaluate + "' was trained on " + words(said->mean, said->scale) + ", this data gives " +
-                        words(data.mean, data.scale),
-                    "Use --data with the data that it was trained on"};
-}
-
 int main(int argc, char** argv) {
   options o;
   if (auto const code = parse(argc, argv, o)) return *code;
