@@ -160,6 +160,8 @@ TEST_CASE("a layout that makes no sense is refused with the nearest one that doe
   has(said([] { (void)plan::parse("pleat plan 1\nrecompute = fully\n"); }),
       "line 2: 'recompute': there is no 'fully'; there are none, selected or full. Use recompute = full");
   has(said([] { (void)plan::parse("pleat plan 1\nprecision = fp16\n"); }), "Use precision = f16");
+  has(said([] { (void)plan::parse("pleat plan 1\nwire = bf16\nlanes = 4\nwire = bf16\n", false); }),
+      "line 4 says 'wire' a second time. Leave one of them out");
   has(said([] { (void)plan::parse("pleat plan 1\nwire = bf61\n"); }), "Use wire = bf16");
   has(said([] { (void)plan::parse("pleat plan 1\ncuts = 1 two\n"); }),
       "line 2: 'cuts' must be a whole number, found 'two'");
@@ -469,7 +471,12 @@ TEST_CASE("a plan that does as it is told is carried out") {
       REQUIRE(at != std::string::npos);
       auto const begin = e.remedy().rfind(' ', at - 1) + 1,
                  end = std::min(e.remedy().find_first_of(" ,", at + 3), e.remedy().size());
-      CHECK_NOTHROW((void)plan::parse(text + e.remedy().substr(begin, end - begin) + "\n"));  // what is said last holds
+      // The told line, in the place of the one of its key if there is one.
+      auto const told = e.remedy().substr(begin, end - begin) + "\n", key = "\n" + told.substr(0, told.find(" = ") + 3);
+      auto mended = text;
+      if (auto const line = mended.find(key); line != std::string::npos)
+        mended.erase(line + 1, mended.find('\n', line + 1) - line);
+      CHECK_NOTHROW((void)plan::parse(mended + told));
     }
   }
 }

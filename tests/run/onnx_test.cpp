@@ -428,6 +428,10 @@ TEST_CASE("what cannot be exported is said", "[run][onnx]") {
   for (float bad : {0.0f, -1.0f, std::nanf(""), HUGE_VALF})
     CHECK_THROWS_MATCHES(run::to_onnx(m, {4}, {.input_ranges = {{"fc", bad}}}), pleat::error,
                          MessageMatches(ContainsSubstring("the range of the input of 'fc' is")));
+  for (auto const* name : {"fc1", "relu", ""})
+    CHECK_THROWS_MATCHES(run::to_onnx(m, {4}, {.input_ranges = {{"fc", 1.0f}, {name, 1.0f}}}), pleat::error,
+                         MessageMatches(ContainsSubstring("input_ranges names '" + std::string(name) +
+                                                          "', and no layer with a product is called so. It has fc")));
   auto const rms = build(nn::sequential(nn::rms_norm("norm", 4), nn::linear("fc", 4, 3)), w);
   CHECK_THROWS_MATCHES(run::to_onnx(rms, {4}), pleat::error,
                        MessageMatches(ContainsSubstring("a layer of the kind 'rms_norm' has no words in ONNX here") &&

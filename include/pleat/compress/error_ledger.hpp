@@ -17,6 +17,7 @@
 #include <pleat/base/config.hpp>
 #include <pleat/codec/error_norms.hpp>
 #include <pleat/compress/detail/text.hpp>
+#include <pleat/io/detail/json.hpp>
 #include <pleat/tensor/extents.hpp>
 
 namespace pleat::compress {
@@ -156,7 +157,7 @@ class error_ledger {
     std::string const margin(static_cast<std::size_t>(indent), ' ');
     std::string text = "[";
     for (std::size_t i = 0; i < stages_.size(); ++i)
-      text += (i ? ",\n" : "\n") + margin + "  {\"name\": " + detail::json_string(stages_[i].name) +
+      text += (i ? ",\n" : "\n") + margin + "  {\"name\": " + io::detail::json_string(stages_[i].name) +
               ", \"weights\": " + weights_json(stages_[i].weights, indent + 4) + "}";
     return text + (stages_.empty() ? "]" : "\n" + margin + "]");
   }
@@ -171,9 +172,9 @@ class error_ledger {
     std::string text = "[";
     for (std::size_t i = 0; i < weights.size(); ++i) {
       auto const& w = weights[i];
-      text += (i ? ",\n" : "\n") + margin + "  {\"weight\": " + detail::json_string(w.weight) +
-              ", \"form\": " + detail::json_string(w.form) + ", \"kind\": \"" + name_of(w.kind) +
-              "\", \"since\": " + detail::json_string(w.since) + ", \"holds\": " + (w.holds() ? "true" : "false") +
+      text += (i ? ",\n" : "\n") + margin + "  {\"weight\": " + io::detail::json_string(w.weight) +
+              ", \"form\": " + io::detail::json_string(w.form) + ", \"kind\": \"" + name_of(w.kind) +
+              "\", \"since\": " + io::detail::json_string(w.since) + ", \"holds\": " + (w.holds() ? "true" : "false") +
               ", \"norm\": " + detail::json_number(w.norm) +
               ", \"predicted\": " + (w.kind == error_kind::bounded ? norms(w.predicted) : "null") +
               ", \"measured\": " + norms(w.measured) + ", \"bound\": " + norms(w.bound) +

@@ -14,9 +14,9 @@
 #include <pleat/base/config.hpp>
 #include <pleat/compress/detail/convertible.hpp>
 #include <pleat/compress/detail/did_you_mean.hpp>
-#include <pleat/compress/detail/text.hpp>
 #include <pleat/compress/settings.hpp>
 #include <pleat/compress/transform.hpp>
+#include <pleat/io/detail/json.hpp>
 
 namespace pleat::compress {
 
@@ -26,7 +26,7 @@ struct form_for {
   std::string form;     ///< its name, as codec::forms has it: "q8_0", "int4_g128", …
   /// As settings say it.
   friend std::string words_of(form_for const& f) {
-    return detail::json_string(f.pattern) + " as " + detail::json_string(f.form);
+    return io::detail::json_string(f.pattern) + " as " + io::detail::json_string(f.form);
   }
 };
 

@@ -13,6 +13,7 @@
 
 #include <pleat/base/config.hpp>
 #include <pleat/compress/detail/text.hpp>
+#include <pleat/io/detail/json.hpp>
 #include <pleat/tensor/extents.hpp>
 
 namespace pleat::compress {
@@ -97,8 +98,8 @@ class layer_list {
   PLEAT_ONCE [[nodiscard]] std::string json(energy_model const& e = {}) const {
     std::string text = "[";
     for (auto const& r : rows_)
-      text += std::string(text.size() > 1 ? ",\n  " : "\n  ") + "{\"name\": " + detail::json_string(r.name) +
-              ", \"form\": " + detail::json_string(r.form) + ", \"parameters\": " + std::to_string(r.parameters) +
+      text += std::string(text.size() > 1 ? ",\n  " : "\n  ") + "{\"name\": " + io::detail::json_string(r.name) +
+              ", \"form\": " + io::detail::json_string(r.form) + ", \"parameters\": " + std::to_string(r.parameters) +
               ", \"nonzeros\": " + std::to_string(r.nonzeros) + ", \"bytes\": " + std::to_string(r.bytes) +
               ", \"multiply_adds\": " + detail::json_number(r.multiply_adds) +
               ", \"effective_multiply_adds\": " + detail::json_number(r.effective_multiply_adds) +

@@ -16,7 +16,7 @@
 #include <vector>
 
 #include <pleat/base/config.hpp>
-#include <pleat/compress/detail/text.hpp>
+#include <pleat/io/detail/json.hpp>
 #include <pleat/tensor/extents.hpp>
 
 namespace pleat::compress {
@@ -45,7 +45,7 @@ template <class V> [[nodiscard]] std::string words_of(std::vector<V> const& all)
   std::string words = "{";
   for (auto const& v : all) {
     if (words.size() > 1) words += ", ";
-    if constexpr (std::is_same_v<V, std::string>) words += detail::json_string(v);
+    if constexpr (std::is_same_v<V, std::string>) words += io::detail::json_string(v);
     else words += words_of(v);
   }
   return words + "}";

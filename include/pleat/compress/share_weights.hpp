@@ -19,9 +19,9 @@
 #include <pleat/comm/attempt.hpp>
 #include <pleat/compress/detail/clusters.hpp>
 #include <pleat/compress/detail/convertible.hpp>
-#include <pleat/compress/detail/text.hpp>
 #include <pleat/compress/fine_tune.hpp>
 #include <pleat/compress/transform.hpp>
+#include <pleat/io/detail/json.hpp>
 #include <pleat/run/model_image.hpp>
 
 namespace pleat::compress {
@@ -32,7 +32,7 @@ struct width_for {
   int num_bits = 8;
   /// As settings say it.
   friend std::string words_of(width_for const& w) {
-    return detail::json_string(w.pattern) + " in " + std::to_string(w.num_bits);
+    return io::detail::json_string(w.pattern) + " in " + std::to_string(w.num_bits);
   }
 };
 

@@ -16,6 +16,7 @@
 #include <pleat/compress/detail/text.hpp>
 #include <pleat/compress/error_ledger.hpp>
 #include <pleat/compress/layer_list.hpp>
+#include <pleat/io/detail/json.hpp>
 #include <pleat/io/file.hpp>
 #include <pleat/tensor/extents.hpp>
 
@@ -111,7 +112,7 @@ template <class> std::string stage_list::json(int indent) const {
   std::string text = "[";
   for (std::size_t i = 0; i < stages_.size(); ++i) {
     auto const& s = stages_[i];
-    text += (i ? ",\n" : "\n") + margin + "  {\"name\": " + detail::json_string(s.name) +
+    text += (i ? ",\n" : "\n") + margin + "  {\"name\": " + io::detail::json_string(s.name) +
             ", \"test_error\": " + detail::json_number(s.test_error) +
             ", \"parameters\": " + std::to_string(s.parameters) + ", \"nonzeros\": " + std::to_string(s.nonzeros) +
             ", \"bytes\": " + std::to_string(s.bytes) + ", \"latency_us\": " + detail::json_number(s.latency_us) +

@@ -189,7 +189,8 @@ class safetensors_file {
           if (name_of(static_cast<dtype>(i)) == type) e.type = static_cast<dtype>(i), known = true;
         if (!known)
           scan.fail("tensor " + detail::shown(e.name) + " has the dtype " + detail::shown(type) +
-                    ", which this version of pleat does not know");
+                        ", which this version of pleat does not know",
+                    "Store it as another type, or read it with a newer version");
       } else if (key == "shape") {
         once(has_shape);
         index_t list[extents::max_rank];

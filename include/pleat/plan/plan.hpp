@@ -222,6 +222,7 @@ struct plan {
   PLEAT_ONCE [[nodiscard]] static plan parse(std::string_view text, bool carried_out = true) {
     plan p;
     std::vector<index_t> units;  // of older files: those that `recompute` is said of
+    std::vector<std::string_view> seen;
     int number = 0;
     while (!text.empty()) {
       auto const stop = std::min(text.find('\n'), text.size());
@@ -242,6 +243,10 @@ struct plan {
             "line " + std::to_string(number) + " is not 'key = value': '" + std::string(line.substr(0, 80)) + "'",
             "Write it as in 'mesh.data = 2', or leave the line out"};
       auto const key = line.substr(0, equals), value = line.substr(equals + 3);
+      if (std::find(seen.begin(), seen.end(), key) != seen.end())
+        throw error{"plan::parse", "line " + std::to_string(number) + " says '" + std::string(key) + "' a second time",
+                    "Leave one of them out"};
+      seen.push_back(key);
       if (key == "global_batch") p.global_batch = detail::parse_integer(key, value, number);
       else if (key == "mesh.data") p.data_ranks = detail::parse_integer(key, value, number);
       else if (key == "mesh.tensor") p.tensor_ranks = detail::parse_integer(key, value, number);

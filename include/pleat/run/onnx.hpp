@@ -5,6 +5,7 @@
 /// stored in few bits.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <map>
 #include <string>
@@ -132,6 +133,17 @@ class onnx_walk {
     }
   }
 
+  /// Of the layers that were walked over. \throws error for a range that belongs to none of them
+  PLEAT_LAZY void demand_all_ranges_used() const {
+    for (auto const& [layer, range] : options_->input_ranges) {
+      if (std::find(multiplying_.begin(), multiplying_.end(), layer) != multiplying_.end()) continue;
+      std::string known;
+      for (auto const& name : multiplying_) known += (known.empty() ? "" : ", ") + name;
+      throw error{"run::export_onnx", "input_ranges names '" + layer + "', and no layer with a product is called so",
+                  known.empty() ? "The network has none" : "It has " + known};
+    }
+  }
+
  private:
   template <class L, class F> static void children(L const& l, F&& f) {
     // for_each_child has one spelling; nothing is written
@@ -156,7 +168,8 @@ class onnx_walk {
   }
 
   /// The scale of a layer's quantized input; 0: it stays float.
-  [[nodiscard]] float input_scale(std::string const& layer) const {
+  [[nodiscard]] float input_scale(std::string const& layer) {
+    multiplying_.push_back(layer);
     auto const it = options_->input_ranges.find(layer);
     if (it == options_->input_ranges.end()) return 0;
     if (!(it->second > 0) || !std::isfinite(it->second / 127.0f) || it->second / 127.0f == 0)
@@ -281,6 +294,7 @@ class onnx_walk {
   io::onnx_graph* graph_;
   onnx_options const* options_;
   std::map<std::string, std::string> written_;  // tied weights once
+  std::vector<std::string> multiplying_;        // the layers whose inputs may have a range
 };
 
 /// The graph of a network whose weights are all in the image.
@@ -297,6 +311,7 @@ template <class Net>
   auto const x = graph.input("input", in);
   onnx_walk walk(weights, graph, options);
   auto const y = walk.layer(net, x, in);
+  walk.demand_all_ranges_used();
   graph.output(graph.node("Identity", {y}, "output"), out);
   return graph;
 }

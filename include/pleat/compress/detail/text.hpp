@@ -1,8 +1,7 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 /// \file
-/// What reports are written with: numbers and strings as JSON has them, bytes in three digits, aligned tables. Needs no
-/// Kokkos.
+/// What reports are written with: numbers as JSON has them, bytes in three digits, aligned tables. Needs no Kokkos.
 #pragma once
 
 #include <algorithm>
@@ -23,24 +22,6 @@ namespace detail {
 /// Digits that read back as the same double; JSON has no NaN, so that becomes null.
 PLEAT_ONCE [[nodiscard]] std::string json_number(double x) {
   return std::isfinite(x) ? pleat::detail::number_text(x) : "null";
-}
-
-/// A JSON string: quotes, backslashes and control characters escaped; other bytes as they are (UTF-8).
-PLEAT_ONCE [[nodiscard]] std::string json_string(std::string_view s) {
-  std::string out = "\"";
-  for (char const ch : s) {
-    auto const u = static_cast<unsigned char>(ch);
-    if (ch == '"' || ch == '\\') {
-      (out += '\\') += ch;
-    } else if (u < 0x20) {
-      char code[8];
-      std::snprintf(code, sizeof code, "\\u%04x", static_cast<unsigned>(u));
-      out += code;
-    } else {
-      out += ch;
-    }
-  }
-  return out += '"';
 }
 
 /// "1.07 MB", "27.0 kB", "312 B": decimal units, three digits.

@@ -93,6 +93,13 @@ PLEAT_ONCE void append_json_string(std::string& out, std::string_view s) {
 }
 PLEAT_COMPILED_ONCE(void append_json_string(std::string& out, std::string_view s));
 
+/// The same as a string of its own.
+PLEAT_ONCE [[nodiscard]] std::string json_string(std::string_view s) {
+  std::string out;
+  append_json_string(out, s);
+  return out;
+}
+
 /// Walks over a text; every failure throws with the offset in the file. The text must be UTF-8 already
 /// (first_not_utf8).
 class json_scanner {
@@ -170,13 +177,13 @@ class json_scanner {
     return n;
   }
 
-  PLEAT_ONCE [[noreturn]] void fail(std::string const& problem) const {
+  PLEAT_ONCE [[noreturn]] void fail(std::string const& problem, char const* what_to_do = remedy::copy_again) const {
     std::string found = "the end of the text";
     if (!at_end()) {
       auto const c = static_cast<unsigned char>(text_[at_]);
       found = c >= 0x21 && c < 0x7f ? std::string("'") + text_[at_] + "'" : "byte value " + std::to_string(c);
     }
-    throw error{call_, "at byte " + std::to_string(offset()) + ": " + problem + ", found " + found, remedy::copy_again};
+    throw error{call_, "at byte " + std::to_string(offset()) + ": " + problem + ", found " + found, what_to_do};
   }
 
  private:
