@@ -129,6 +129,9 @@ TEST_CASE("gemm blocks of K, M and N cannot be seen", "[gemm]") {
                          {20, 700, 1200},
                          {64, 256, 300},
                          {9, 3200, 20},
+                         {37, 332, 40},
+                         {300, 324, 12},
+                         {300, 20, 900},
                          {350, 6200, 3}}) {
     problem<float> p(r, m, n, k);
     p.solve();
@@ -136,6 +139,26 @@ TEST_CASE("gemm blocks of K, M and N cannot be seen", "[gemm]") {
     for (auto level : levels())
       REQUIRE(p.check([&](auto const& g) { pc::detail::gemm_on_host(host{}, g, p.cut, level); }));
   }
+}
+
+namespace {
+template <class T> void narrow_and_low_products() {
+  std::mt19937 r(10);
+  for (index_t m = 1; m <= 14; ++m)
+    for (index_t n : {1, 2, 3, 4, 5, 6, 7, 8, 9, 12, 17, 20, 24, 25, 36, 49, 52, 56, 68, 100})
+      for (index_t k : {0, 1, 3, 10, 64, 65}) {
+        problem<T> p(r, m, n, k);
+        p.solve();
+        INFO(m << "x" << n << "x" << k << " ta " << int(p.g.ta) << " tb " << int(p.g.tb));
+        for (auto level : levels())
+          REQUIRE(p.check([&](auto const& g) { pc::detail::gemm_on_host(host{}, g, p.cut, level); }));
+      }
+}
+}  // namespace
+
+TEST_CASE("every height of a tile and every count of last columns has the bits of the scalar chain", "[gemm]") {
+  narrow_and_low_products<float>();
+  narrow_and_low_products<double>();
 }
 
 TEST_CASE("a product cut into rectangles has the bits of the whole", "[gemm]") {

@@ -46,7 +46,8 @@ void gemm_from(Space const& space, gemm_arguments<T> const& g, Source const& sou
   double const work =
       2.0 * pace * static_cast<double>(g.m) * static_cast<double>(g.n) * static_cast<double>(cuts[chains] - cuts[0]);
   int const tasks = tasks_for(space, work);
-  for_tasks(space, tasks, gemm_task<T, Source>{g, source, cuts, chains, tasks, level});
+  if (tasks == 1) gemm_part(level, g, source, cuts, chains, {0, g.m, 0, g.n});
+  else for_tasks(space, tasks, gemm_task<T, Source>{g, source, cuts, chains, tasks, level});
 }
 
 template <class Space, class T, class Source>

@@ -66,14 +66,16 @@ constexpr index_t direct_b_tiles = 8;         ///< or one that so few row tiles 
 /// `size` in `parts` near-equal parts, the longer ones first.
 class near_equal {
  public:
-  near_equal(index_t size, index_t parts) : base_(parts == 1 ? size : size / parts), extra_(size - base_ * parts) {}
+  near_equal(index_t size, index_t parts)
+      : parts_(parts), base_(parts <= 1 ? size : size / parts), extra_(size - base_ * parts) {}
+  [[nodiscard]] index_t parts() const { return parts_; }
   [[nodiscard]] index_t longer() const { return base_ + 1; }
   [[nodiscard]] index_t shorter() const { return base_; }
   [[nodiscard]] index_t longer_parts() const { return extra_; }
   [[nodiscard]] index_t part(index_t nth) const { return nth < extra_ ? base_ + 1 : base_; }
 
  private:
-  index_t base_, extra_;
+  index_t parts_, base_, extra_;
 };
 
 /// The nth of `parts` near-equal parts of `size` starts here.
@@ -82,6 +84,96 @@ class near_equal {
 }
 
 struct gemm_scratch {};  // names this family's scratch block
+
+constexpr index_t short_from_rows = 6;  ///< fewer rows do not fill the adders with short vectors
+
+/// How many of n columns are left to short vectors.
+template <class T> [[nodiscard]] inline index_t short_columns(tile_kernels<T> const& ks, index_t m, index_t n) {
+  index_t const left = n & (ks.width - 1);  // a power of two
+  return left <= ks.short_width && m >= short_from_rows ? left : 0;
+}
+
+/// The rows of the tiles over m rows.
+template <class T>
+[[nodiscard]] inline near_equal tile_rows(tile_kernels<T> const& ks, index_t m, index_t n, index_t k) {
+  // Tiles of 3 rows spend more on reading B than on sums.
+  if (k < ks.brief_k && n > ks.width) return {m, std::max<index_t>(1, m / 4)};
+  return {m, (m + ks.rows - 1) / ks.rows};
+}
+
+template <class T> [[nodiscard]] inline near_equal short_tile_rows(tile_kernels<T> const& ks, index_t m) {
+  return {m, (m + ks.short_rows - 1) / ks.short_rows};
+}
+
+/// All tiles over one sliver of B, from t.a and t.c on; tiles of one height are one call. `a_next` is from one tile's A
+/// to the next one's where A is packed, else 0.
+template <class T>
+void gemm_rows(tile_function<T>* const* tile, near_equal const& rows, index_t a_next, tile_arguments<T>& t) {
+  for (int group = 0; group < 2; ++group) {
+    index_t const height = group == 0 ? rows.longer() : rows.shorter();
+    t.tiles = group == 0 ? rows.longer_parts() : rows.parts() - rows.longer_parts();
+    if (t.tiles == 0) continue;
+    t.a_next = a_next ? a_next : height * t.a_row;
+    tile[height - 1](t);
+    t.a += t.tiles * t.a_next;
+    t.c += t.tiles * height * t.ldc;
+    if (t.mask) t.mask += t.tiles * height * t.ldmask;
+  }
+}
+
+/// Whether gemm_small is enough: one chain and one block, with both operands where they are.
+template <class T, class Source>
+[[nodiscard]] bool is_small(tile_kernels<T> const& ks, Source const& source, index_t const* cuts, int chains,
+                            gemm_rectangle const& r) {
+  index_t const m = r.m1 - r.m0, n = r.n1 - r.n0, k = cuts[chains] - cuts[0];
+  return chains == 1 && m > 0 && n > 0 && n < pack_a_from_columns && k <= ks.block_k &&
+         m * k <= ks.block_m * ks.block_k && k * n <= direct_b_elements && (ks.masked_b || (n & (ks.width - 1)) == 0) &&
+         source.direct(cuts[0], r.n0);
+}
+
+/// C[rectangle] where nothing is to be decided; a product of a microsecond feels what gemm_tiled asks.
+template <class T, class Source>
+void gemm_small(tile_kernels<T> const& ks, gemm_arguments<T> const& g, Source const& source, index_t const* cuts,
+                gemm_rectangle const& r) {
+  index_t const m = r.m1 - r.m0, n = r.n1 - r.n0, k = cuts[1] - cuts[0], local_cuts[2] = {0, k};
+  bool const a_rows = g.ta == transpose::no;
+  tile_arguments<T> t;
+  t.a_row = a_rows ? g.lda : 1;
+  t.a_k = a_rows ? 1 : g.lda;
+  T const* const a = g.a + r.m0 * t.a_row + cuts[0] * t.a_k;
+  T* const c = g.c + r.m0 * g.ldc + r.n0;
+  T const* const mask = g.after.mask ? g.after.mask + r.m0 * g.after.ldmask + r.n0 : nullptr;
+  t.b = source.direct(cuts[0], r.n0);
+  t.b_stride = source.ld;
+  t.ldc = g.ldc;
+  t.cuts = local_cuts;
+  t.chains = 1;
+  t.from_c = g.accumulate;
+  t.prefetch = k >= 64 && m * n >= 16384;
+  t.relu = g.after.act == activation::relu;
+  t.bias = g.after.bias ? g.after.bias + r.n0 : nullptr;
+  t.ldmask = g.after.ldmask;
+  index_t const whole = n - short_columns(ks, m, n);
+  near_equal const rows = tile_rows(ks, m, whole, k);
+  for (index_t j = 0; j < n;) {
+    t.a = a;
+    t.c = c + j;
+    t.mask = mask ? mask + j : nullptr;
+    if (j < whole) {
+      index_t const left = whole - j, most = ks.vectors * ks.width;
+      // one vector more than a tile's: two halves
+      index_t const wide = left > most && left <= most + ks.width ? (most + ks.width) / 2 / ks.width : ks.vectors;
+      t.columns = std::min(left, wide * ks.width);
+      gemm_rows(ks.tile[(t.columns + ks.width - 1) / ks.width], rows, 0, t);
+    } else {
+      t.columns = n - j;
+      gemm_rows(ks.tile[0], short_tile_rows(ks, m), 0, t);
+    }
+    t.b += t.columns;
+    if (t.bias) t.bias += t.columns;
+    j += t.columns;
+  }
+}
 
 /// C[rectangle] by register tiles. `cuts` are the chains' borders in k (chains + 1 of them, absolute).
 template <class T, class Source>
@@ -96,13 +188,15 @@ void gemm_tiled(tile_kernels<T> const& ks, gemm_arguments<T> const& g, Source co
   index_t const m_parts = m <= ks.block_m * 5 / 4 ? 1 : (m + ks.block_m - 1) / ks.block_m;
   index_t const m_most = (m_parts == 1 ? m : m / m_parts) + 1 + ks.rows;
   bool const pack_a = n >= pack_a_from_columns && m > 2 * ks.rows;
-  index_t const vectors = (n + ks.width - 1) / ks.width;
-  index_t const n_parts = n <= ks.block_n ? 1 : (n + ks.block_n - 1) / ks.block_n;
+  index_t const whole = n - short_columns(ks, m, n);  // what is left is one more sliver, the last
+  index_t const vectors = (whole + ks.width - 1) / ks.width;
+  index_t const n_parts = whole <= ks.block_n ? 1 : (whole + ks.block_n - 1) / ks.block_n;
   index_t const sliver_stride = ks.width * ks.vectors;
-  index_t const slots = m_parts == 1 ? 1 : (vectors / n_parts + 1 + ks.vectors) / ks.vectors + 1;
+  index_t const slots = m_parts == 1 ? 1 : (vectors / n_parts + 1 + ks.vectors) / ks.vectors + 2;
   index_t const stack_size = chains > 1 ? 6 * ks.rows * sliver_stride : 0;
   index_t const b_size = slots * k_most * sliver_stride;
-  index_t const a_size = pack_a ? (m_most + ks.rows) * k_most + 64 : 0;
+  // a tile has room for ks.rows rows, and at least 4 of them
+  index_t const a_size = pack_a ? (2 * m_most + ks.rows) * k_most + 64 : 0;
   T* const stack =
       static_cast<T*>(scratch<gemm_scratch>(sizeof(T) * static_cast<std::size_t>(stack_size + b_size + a_size)));
   T* const b_packed = stack + stack_size;
@@ -117,7 +211,8 @@ void gemm_tiled(tile_kernels<T> const& ks, gemm_arguments<T> const& g, Source co
   t.ldmask = g.after.ldmask;
   for (index_t np = 0; np < n_parts; ++np) {
     index_t const v0 = part_begin(vectors, n_parts, np), v1 = part_begin(vectors, n_parts, np + 1);
-    index_t const slivers = (v1 - v0 + ks.vectors - 1) / ks.vectors;
+    near_equal const sliver_vectors(v1 - v0, (v1 - v0 + ks.vectors - 1) / ks.vectors);
+    index_t const slivers = sliver_vectors.parts() + (np + 1 == n_parts && whole < n ? 1 : 0);
     for (index_t kp = 0; kp < k_parts; ++kp) {
       index_t const k0 = k_begin + part_begin(k, k_parts, kp), k1 = k_begin + part_begin(k, k_parts, kp + 1);
       bool const last = kp + 1 == k_parts;
@@ -127,16 +222,24 @@ void gemm_tiled(tile_kernels<T> const& ks, gemm_arguments<T> const& g, Source co
       t.relu = last && g.after.act == activation::relu;
       for (index_t mp = 0; mp < m_parts; ++mp) {
         index_t const i0 = r.m0 + part_begin(m, m_parts, mp), i1 = r.m0 + part_begin(m, m_parts, mp + 1);
-        index_t const tiles = (i1 - i0 + ks.rows - 1) / ks.rows;
+        near_equal const rows = tile_rows(ks, i1 - i0, whole, k1 - k0);
         bool const direct =
-            m_parts == 1 && (tiles <= 2 || (k1 - k0) * n <= direct_b_elements ||
-                             (tiles <= direct_b_tiles && source.ld * static_cast<index_t>(sizeof(T)) % 1024 != 0));
-        near_equal const tile_rows(i1 - i0, tiles);
-        near_equal const sliver_vectors(v1 - v0, slivers);
+            m_parts == 1 &&
+            (rows.parts() <= 2 || (k1 - k0) * n <= direct_b_elements ||
+             (rows.parts() <= direct_b_tiles && source.ld * static_cast<index_t>(sizeof(T)) % 1024 != 0));
+        if (pack_a) {
+          T const* a = g.a + (a_rows ? i0 * g.lda + k0 : k0 * g.lda + i0);
+          T* to = a_packed;
+          for (index_t i = 0; i < rows.parts(); ++i, to += ks.rows * k_most) {
+            (a_rows ? ks.turn_a : ks.copy_a)(a, g.lda, k1 - k0, rows.part(i), to, ks.rows);
+            a += rows.part(i) * (a_rows ? g.lda : 1);
+          }
+        }
         for (index_t s = 0, s0 = v0, s1 = v0; s < slivers; ++s, s0 = s1) {
-          s1 += sliver_vectors.part(s);
-          index_t const j0 = r.n0 + s0 * ks.width, j1 = std::min(r.n0 + s1 * ks.width, r.n1);
-          t.b_stride = (s1 - s0) * ks.width;
+          bool const in_short = s == sliver_vectors.parts();
+          if (!in_short) s1 += sliver_vectors.part(s);
+          index_t const j0 = r.n0 + s0 * ks.width, j1 = in_short ? r.n1 : std::min(r.n0 + s1 * ks.width, r.n1);
+          t.b_stride = in_short ? ks.width : (s1 - s0) * ks.width;
           t.columns = j1 - j0;
           T const* in_place = nullptr;
           if (direct && (ks.masked_b || t.columns == t.b_stride)) in_place = source.direct(k0, j0);
@@ -149,34 +252,13 @@ void gemm_tiled(tile_kernels<T> const& ks, gemm_arguments<T> const& g, Source co
             t.b = slot;
           }
           t.bias = last && g.after.bias ? g.after.bias + j0 : nullptr;
-          // Tiles of one height are one call.
-          for (index_t group = 0, r0 = i0, nth = 0; group < 2; ++group) {
-            index_t const rows = group == 0 ? tile_rows.longer() : tile_rows.shorter();
-            t.tiles = group == 0 ? tile_rows.longer_parts() : tiles - tile_rows.longer_parts();
-            if (t.tiles == 0) continue;
-            T const* const a = a_rows ? g.a + r0 * g.lda + k0 : g.a + k0 * g.lda + r0;
-            if (pack_a) {
-              T* const to = a_packed + nth * ks.rows * k_most;
-              if (s == 0)
-                for (index_t i = 0; i < t.tiles; ++i)
-                  (a_rows ? ks.turn_a : ks.copy_a)(a + i * rows * (a_rows ? g.lda : 1), g.lda, k1 - k0, rows,
-                                                   to + i * ks.rows * k_most, ks.rows);
-              t.a = to;
-              t.a_row = 1;
-              t.a_k = ks.rows;
-              t.a_next = ks.rows * k_most;
-            } else {
-              t.a = a;
-              t.a_row = a_rows ? g.lda : 1;
-              t.a_k = a_rows ? 1 : g.lda;
-              t.a_next = rows * t.a_row;
-            }
-            t.c = g.c + r0 * g.ldc + j0;
-            t.mask = last && g.after.mask ? g.after.mask + r0 * g.after.ldmask + j0 : nullptr;
-            ks.tile[rows - 1][s1 - s0 - 1](t);
-            r0 += t.tiles * rows;
-            nth += t.tiles;
-          }
+          t.a = pack_a ? a_packed : a_rows ? g.a + i0 * g.lda + k0 : g.a + k0 * g.lda + i0;
+          t.a_row = a_rows && !pack_a ? g.lda : 1;
+          t.a_k = pack_a ? ks.rows : a_rows ? 1 : g.lda;
+          t.c = g.c + i0 * g.ldc + j0;
+          t.mask = last && g.after.mask ? g.after.mask + i0 * g.after.ldmask + j0 : nullptr;
+          gemm_rows(ks.tile[s1 - s0], in_short && !pack_a ? short_tile_rows(ks, i1 - i0) : rows,
+                    pack_a ? ks.rows * k_most : 0, t);
         }
       }
     }
@@ -260,6 +342,8 @@ void gemm_part(isa::level level, gemm_arguments<T> const& g, Source const& sourc
   auto const* const ks = kernels_at<T>(level);
   if (ks && is_narrow(*ks, g, chains, r)) {
     gemm_narrow(*ks, g, source, cuts, r);
+  } else if (ks && is_small(*ks, source, cuts, chains, r)) {
+    gemm_small(*ks, g, source, cuts, r);
   } else if (ks) {
     gemm_tiled(*ks, g, source, cuts, chains, r);
   } else if constexpr (std::is_same_v<Source, dense_b<T>>) {

@@ -46,17 +46,22 @@ template <class T> using narrow_function = void(tile_arguments<T> const&, index_
 
 /// The kernels of one instruction set for one type.
 template <class T> struct tile_kernels {
-  static constexpr int most_rows = 8, most_vectors = 3;
+  static constexpr int most_rows = 12, most_vectors = 3;
   int width = 0;    ///< elements of a vector
-  int rows = 0;     ///< rows of the largest tile
+  int rows = 0;     ///< rows of the largest tile of whole vectors
   int vectors = 0;  ///< vectors of the largest tile
+  /// Columns of a shorter vector, whose sums cost half as much, and rows of its largest tile: the last columns, where
+  /// they are no more than these, have tiles of their own. 0: there is none that pays.
+  int short_width = 0, short_rows = 0;
+  /// Chains of fewer terms have tiles of few rows: the next tile's sums then fit beside the stores of this one.
+  index_t brief_k = 0;
   /// Whether B's partial vectors are read under a mask (free with AVX-512; with AVX2 it costs a tenth of the speed).
   bool masked_b = false;
   /// Block lengths in elements: a sliver of B (k × one tile's columns) streams from the first or second cache, a block
   /// of A (m × k) stays in the second, a panel of B (n × k) in the third.
   index_t block_k = 0, block_m = 0, block_n = 0;
-  /// [rows - 1][vectors - 1]
-  tile_function<T>* tile[most_rows][most_vectors] = {};
+  /// [vectors][rows - 1]; 0 vectors: the short one
+  tile_function<T>* tile[most_vectors + 1][most_rows] = {};
   pack_function<T>* copy_b = nullptr;  ///< from [k, n] storage
   pack_function<T>* turn_b = nullptr;  ///< from [n, k] storage
   pack_function<T>* copy_a = nullptr;

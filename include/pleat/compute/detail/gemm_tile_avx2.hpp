@@ -111,7 +111,7 @@ struct doubles {
 
 template <class V, int... R>
 constexpr void fill_tiles(tile_kernels<typename V::value>& k, std::integer_sequence<int, R...>) {
-  ((k.tile[R][0] = &tile<V, R + 1, 1>, k.tile[R][1] = &tile<V, R + 1, 2>), ...);
+  ((k.tile[1][R] = &tile<V, R + 1, 1>, k.tile[2][R] = &tile<V, R + 1, 2>), ...);
 }
 
 template <class V> constexpr tile_kernels<typename V::value> make_kernels() {

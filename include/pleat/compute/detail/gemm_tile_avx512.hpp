@@ -103,6 +103,26 @@ struct doubles {
   PLEAT_TILE_INLINE mask first(index_t n) { return static_cast<__mmask8>((1U << n) - 1U); }
 };
 
+/// Half a vector: where 512 bits pass through units of 256, twice as many of these are computed in a cycle; elsewhere
+/// as many.
+struct short_floats : avx2::floats {
+  using mask = __mmask8;
+  static constexpr bool masked_b = true;
+  using avx2::floats::load, avx2::floats::store;
+  PLEAT_TILE_INLINE vec load(float const* p, mask m) { return _mm256_maskz_loadu_ps(m, p); }
+  PLEAT_TILE_INLINE void store(float* p, vec v, mask m) { _mm256_mask_storeu_ps(p, m, v); }
+  PLEAT_TILE_INLINE mask first(index_t n) { return static_cast<__mmask8>((1U << n) - 1U); }
+};
+
+struct short_doubles : avx2::doubles {
+  using mask = __mmask8;
+  static constexpr bool masked_b = true;
+  using avx2::doubles::load, avx2::doubles::store;
+  PLEAT_TILE_INLINE vec load(double const* p, mask m) { return _mm256_maskz_loadu_pd(m, p); }
+  PLEAT_TILE_INLINE void store(double* p, vec v, mask m) { _mm256_mask_storeu_pd(p, m, v); }
+  PLEAT_TILE_INLINE mask first(index_t n) { return static_cast<__mmask8>((1U << n) - 1U); }
+};
+
 #include <pleat/compute/detail/gemm_tile_body.hpp>
 
 #undef PLEAT_TILE_INLINE
@@ -110,18 +130,27 @@ struct doubles {
 
 template <class V, int... R>
 constexpr void fill_tiles(tile_kernels<typename V::value>& k, std::integer_sequence<int, R...>) {
-  ((k.tile[R][0] = &tile<V, R + 1, 1>, k.tile[R][1] = &tile<V, R + 1, 2>, k.tile[R][2] = &tile<V, R + 1, 3>), ...);
+  ((k.tile[1][R] = &tile<V, R + 1, 1>, k.tile[2][R] = &tile<V, R + 1, 2>, k.tile[3][R] = &tile<V, R + 1, 3>), ...);
 }
 
-/// V: vectors of the tile; A: vectors of 8 elements, for packing 8 rows of A.
-template <class V, class A> constexpr tile_kernels<typename V::value> make_kernels() {
+template <class V, int... R>
+constexpr void fill_short(tile_kernels<typename V::value>& k, std::integer_sequence<int, R...>) {
+  ((k.tile[0][R] = &tile<V, R + 1, 1>), ...);
+}
+
+/// V: vectors of the tile; S: half as long; A: vectors of 8 elements, for packing 8 rows of A.
+template <class V, class S, class A> constexpr tile_kernels<typename V::value> make_kernels() {
   tile_kernels<typename V::value> k;
   k.width = V::width;
   k.rows = 8;
   k.vectors = 3;
+  k.short_width = S::width;
+  k.short_rows = 12;
+  k.brief_k = 72;
   k.masked_b = V::masked_b;
   k.block_k = 512, k.block_m = 768 / static_cast<index_t>(sizeof(typename V::value)), k.block_n = 2048;
   fill_tiles<V>(k, std::make_integer_sequence<int, 8>{});
+  fill_short<S>(k, std::make_integer_sequence<int, 12>{});
   k.copy_b = &pack_copy<V>;
   k.turn_b = &pack_turn<V>;
   k.copy_a = &pack_copy<A>;
@@ -134,6 +163,7 @@ template <class V, class A> constexpr tile_kernels<typename V::value> make_kerne
 template <class T>
 inline constexpr tile_kernels<T> kernels =
     make_kernels<std::conditional_t<std::is_same_v<T, float>, floats, doubles>,
+                 std::conditional_t<std::is_same_v<T, float>, short_floats, short_doubles>,
                  std::conditional_t<std::is_same_v<T, float>, avx2::floats, doubles>>();
 
 }  // namespace pleat::compute::detail::avx512
