@@ -7,10 +7,12 @@
 
 #include <pleat/compute/convolution.hpp>
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 #include <cstdlib>
 #include <cstring>
+#include <limits>
 #include <random>
 #include <thread>
 #include <vector>
@@ -328,6 +330,16 @@ TEMPLATE_TEST_CASE("convolution: the shapes of known networks", "[compute][convo
       {6, 3, 9, 16, 3, 3, 3, 2, 1, 1, 1, 1, 1, 3},
       {5, 1, 12, 16, 20, 5, 5, 1, 1, 2, 2},
       {5, 2, 7, 16, 2, 3, 3, 1, 1, 2, 2, 2, 2, 2},
+      // pixels whose chains leave out the taps beyond the image's border: more images than are in work at a time, vectors
+      // of channels that make several tiles, groups, several parts of a chain, dilation, kernels wider than the image
+      {9, 32, 8, 8, 64, 3, 3, 1, 1, 1, 1},
+      {3, 32, 16, 16, 32, 3, 3, 1, 1, 1, 1},
+      {3, 16, 16, 32, 32, 3, 3, 2, 2, 1, 1},
+      {2, 16, 16, 16, 80, 3, 5, 1, 1, 1, 2},
+      {2, 32, 8, 8, 64, 3, 3, 1, 1, 1, 1, 1, 1, 2},
+      {2, 80, 4, 8, 16, 3, 3, 1, 1, 1, 1},
+      {2, 16, 8, 8, 16, 3, 3, 1, 1, 2, 3, 2, 3},
+      {2, 16, 2, 8, 16, 9, 3, 1, 1, 4, 1},
   };
   for (auto const& s : shapes) compare<TestType>(space, r, s, s.in_channels * s.out_channels < 1100);
 }
@@ -419,6 +431,47 @@ TEST_CASE("convolution: NaN in a pixel reaches exactly the outputs that see it",
     int const i = static_cast<int>(k % 81 / 9), j = static_cast<int>(k % 9);
     CHECK(std::isnan(y[k]) == (std::abs(i - 4) <= 1 && std::abs(j - 4) <= 1));
   }
+}
+
+// A zero beyond the border is an element of the chain. It can be left out of the arithmetic only where that changes no
+// bit: not beside weights that are not finite, and not in a chain that falls back to -0.
+TEMPLATE_TEST_CASE("convolution: zeros beyond the border meet weights that are not finite and sums of -0",
+                   "[compute][convolution]", float, double) {
+  using T = TestType;
+  host const space;
+  conv2d_shape const s{3, 16, 8, 8, 16, 3, 3, 1, 1, 1, 1};
+  T const tiny = std::numeric_limits<T>::min(), infinity = std::numeric_limits<T>::infinity();
+  auto const same = [&](std::vector<T> const& x, std::vector<T> const& w, T const* bias) {
+    auto const want = oracle_forward(s, x, w, bias, false);
+    for (auto const level : levels()) {
+      INFO("instruction set " << isa::name(level));
+      std::vector<T> got(want.size());
+      pleat::compute::detail::conv2d_forward_host(space, level, s, x.data(), w.data(), bias, got.data(),
+                                                  activation::none);
+      std::size_t differ = 0;
+      for (std::size_t i = 0; i < got.size(); ++i)
+        differ += std::isnan(want[i]) ? !std::isnan(got[i]) : std::memcmp(&got[i], &want[i], sizeof(T)) != 0;
+      CHECK(differ == 0);
+    }
+    return want;
+  };
+  std::mt19937 r(3);
+  auto const x = random_values<T>(r, inputs(s));
+  auto w = random_values<T>(r, weights(s));
+  w[5] = infinity;  // times a zero it is no number
+  auto const infinite = same(x, w, nullptr);
+  CHECK(std::count_if(infinite.begin(), infinite.end(), [](T v) { return std::isnan(v); }) > 0);
+
+  // Products too small for the type leave -0 behind, until the last row of taps: it adds products that leave +0, or at
+  // the image's lower border zeros.
+  std::vector<T> const small(x.size(), tiny);
+  std::vector<T> falling(w.size(), -tiny);
+  for (std::size_t o = 0; o < 16; ++o)
+    for (std::size_t k = 6; k < 9; ++k) falling[(o * 16 + 15) * 9 + k] = tiny;
+  auto const y = same(small, falling, nullptr);
+  CHECK(std::all_of(y.begin(), y.end(), [](T v) { return v == 0 && !std::signbit(v); }));
+  std::vector<T> const minus(16, T(-0.0)), nothing(x.size(), T(0));
+  same(nothing, falling, minus.data());
 }
 
 /// Bytes of work space that one kernel takes on a thread whose own is fresh.

@@ -12,7 +12,8 @@
 ///   - dw: (image, output row, output column) ascending within a lane; the lanes over their tree (compute/lanes.hpp);
 ///   - db: each image's plane is summed in 32 stripes (pixel p belongs to stripe p mod 32) that fold in halves; images
 ///         ascend within a lane; the lanes over their tree.
-/// Padding is a zero that is multiplied and added like any value (in the chains apart there is none).
+/// Padding is a zero that is multiplied and added like any value (in the chains apart there is none); kernels leave it
+/// out where that shows in no bit.
 #pragma once
 
 #include <pleat/compute/activation.hpp>

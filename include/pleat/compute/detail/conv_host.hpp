@@ -13,18 +13,84 @@
 #include <pleat/compute/detail/conv_correlate.hpp>
 #include <pleat/compute/detail/conv_gradient.hpp>
 #include <pleat/compute/detail/conv_gradient_strips.hpp>
+#include <pleat/compute/detail/conv_pixels.hpp>
 #include <pleat/compute/detail/conv_shape.hpp>
 #include <pleat/compute/detail/host.hpp>
 
 namespace pleat::compute::detail {
 
-struct conv_scratch;  // names this family's scratch block
+struct conv_scratch;        // names this family's scratch block
+struct conv_pixel_scratch;  // of what calls that family
 
 /// The forward pass's geometry; the weight gradient's too.
 [[nodiscard]] inline conv_geometry conv_forward_geometry(conv2d_shape const& s) {
   return {s.height,   s.width,    s.out_height(), s.out_width(), s.kernel_h,   s.kernel_w,
           s.stride_h, s.stride_w, -s.padding_h,   -s.padding_w,  s.dilation_h, s.dilation_w};
 }
+
+/// Correlations of `count` images with the weights of each group.
+template <class T> struct conv_correlation {
+  conv_kernels<T> const& kernels;
+  conv_geometry g;
+  index_t groups, rows, channels;  ///< the latter of a group
+  conv_weights<T> w;               ///< of group 0
+  index_t w_group;
+  T const *images, *bias;
+  bool relu;
+  T* out;
+  index_t count;
+
+  void operator()() const {
+    if (pixel_correlator<T>::suits(kernels, g, rows, channels)) by_pixels();
+    else whole(0, groups, 0, count);
+  }
+
+ private:
+  [[nodiscard]] index_t in_image() const { return groups * channels * g.in_h * g.in_w; }
+  [[nodiscard]] index_t out_image() const { return groups * rows * g.out_h * g.out_w; }
+  [[nodiscard]] T const* in_at(index_t group, index_t n) const {
+    return images + n * in_image() + group * channels * g.in_h * g.in_w;
+  }
+  [[nodiscard]] T* out_at(index_t group, index_t n) const {
+    return out + n * out_image() + group * rows * g.out_h * g.out_w;
+  }
+  [[nodiscard]] T const* bias_at(index_t group) const { return bias ? bias + group * rows : nullptr; }
+  [[nodiscard]] conv_weights<T> weights_at(index_t group) const {
+    auto of_group = w;
+    of_group.data += group * w_group;
+    return of_group;
+  }
+
+  void whole(index_t group, index_t last_group, index_t n, index_t last) const {
+    correlator<T> c(kernels, g, rows, channels);
+    conv_carver count_only(nullptr);
+    c.carve(count_only);
+    conv_carver carver(scratch<conv_scratch>(count_only.used()));
+    c.carve(carver);
+    for (; group < last_group; ++group) {
+      c.pack(weights_at(group));
+      c.run_all(last - n, in_at(group, n), in_image(), bias_at(group), relu, out_at(group, n), out_image());
+    }
+  }
+
+  void by_pixels() const {
+    pixel_correlator<T> c(kernels, g, rows, channels);
+    conv_carver count_only(nullptr);
+    c.carve(count_only);
+    conv_carver carver(scratch<conv_pixel_scratch>(count_only.used()));
+    c.carve(carver);
+    for (index_t group = 0; group < groups; ++group) {
+      bool const finite = c.pack(weights_at(group));
+      for (index_t n = 0; n < count;) {
+        index_t const next = finite ? std::min(count, n + c.images()) : count;
+        if (!finite ||
+            !c.run(next - n, in_at(group, n), in_image(), bias_at(group), relu, out_at(group, n), out_image()))
+          whole(group, group + 1, n, next);
+        n = next;
+      }
+    }
+  }
+};
 
 template <class T> struct conv_forward_task {
   conv2d_shape s;
@@ -39,17 +105,18 @@ template <class T> struct conv_forward_task {
     if (first == last) return;
     index_t const ins = s.group_in(), outs = s.group_out(), taps = s.kernel_h * s.kernel_w;
     index_t const image = s.height * s.width, plane = s.out_height() * s.out_width();
-    correlator<T> c(conv_kernels_of<T>(level), conv_forward_geometry(s), outs, ins);
-    conv_carver count(nullptr);
-    c.carve(count);
-    conv_carver carver(scratch<conv_scratch>(count.used()));
-    c.carve(carver);
-    for (index_t g = 0; g < s.groups; ++g) {
-      c.pack({w + g * outs * ins * taps, ins * taps, taps, s.kernel_w, 1});
-      c.run_all(last - first, x + (first * s.in_channels + g * ins) * image, s.in_channels * image,
-                bias ? bias + g * outs : nullptr, relu, y + (first * s.out_channels + g * outs) * plane,
-                s.out_channels * plane);
-    }
+    conv_correlation<T>{conv_kernels_of<T>(level),
+                        conv_forward_geometry(s),
+                        s.groups,
+                        outs,
+                        ins,
+                        {w, ins * taps, taps, s.kernel_w, 1},
+                        outs * ins * taps,
+                        x + first * s.in_channels * image,
+                        bias,
+                        relu,
+                        y + first * s.out_channels * plane,
+                        last - first}();
   }
 };
 
@@ -120,27 +187,40 @@ template <class T> struct conv_input_task {
     if (v.count == 0 || h.count == 0 || v.pixels == 0 || h.pixels == 0) return;
     index_t const ins = s.group_in(), outs = s.group_out(), taps = s.kernel_h * s.kernel_w;
     index_t const image = s.height * s.width, plane = s.out_height() * s.out_width(), part = v.pixels * h.pixels;
-    correlator<T> c(
-        conv_kernels_of<T>(level),
-        {s.out_height(), s.out_width(), v.pixels, h.pixels, v.count, h.count, 1, 1, v.shift, h.shift, v.next, h.next},
-        ins, outs);
+    auto const& kernels = conv_kernels_of<T>(level);
+    conv_geometry const g{s.out_height(), s.out_width(), v.pixels, h.pixels, v.count, h.count, 1, 1,
+                          v.shift,        h.shift,       v.next,   h.next};
+    conv_weights<T> const weights{w + v.first * s.kernel_w + h.first, taps, ins * taps, v.step * s.kernel_w, h.step};
+    index_t const w_group = outs * ins * taps;
+    if (!strided) {
+      conv_correlation<T>{kernels,
+                          g,
+                          s.groups,
+                          ins,
+                          outs,
+                          weights,
+                          w_group,
+                          dy + first * s.out_channels * plane,
+                          nullptr,
+                          false,
+                          dx + first * s.in_channels * image,
+                          last - first}();
+      return;
+    }
+    correlator<T> c(kernels, g, ins, outs);
     conv_carver count(nullptr);
     c.carve(count);
-    (void)count.take<T>(strided ? ins * part : 0);
+    (void)count.take<T>(ins * part);
     conv_carver carver(scratch<conv_scratch>(count.used()));
     c.carve(carver);
-    T* const apart = carver.take<T>(strided ? ins * part : 0);
-    for (index_t g = 0; g < s.groups; ++g) {
-      c.pack(
-          {w + g * outs * ins * taps + v.first * s.kernel_w + h.first, taps, ins * taps, v.step * s.kernel_w, h.step});
-      if (!strided) {
-        c.run_all(last - first, dy + (first * s.out_channels + g * outs) * plane, s.out_channels * plane, nullptr,
-                  false, dx + (first * s.in_channels + g * ins) * image, s.in_channels * image);
-        continue;
-      }
+    T* const apart = carver.take<T>(ins * part);
+    for (index_t group = 0; group < s.groups; ++group) {
+      auto of_group = weights;
+      of_group.data += group * w_group;
+      c.pack(of_group);
       for (index_t n = first; n < last; ++n) {
-        T* const to = dx + (n * s.in_channels + g * ins) * image;
-        c.run(dy + (n * s.out_channels + g * outs) * plane, nullptr, false, apart);
+        T* const to = dx + (n * s.in_channels + group * ins) * image;
+        c.run(dy + (n * s.out_channels + group * outs) * plane, nullptr, false, apart);
         for (index_t i = 0; i < ins; ++i)
           for (index_t y = 0; y < v.pixels; ++y) {
             T const* from = apart + i * part + y * h.pixels;

@@ -29,6 +29,26 @@ template <class T> struct conv_tile_arguments {
   bool relu;
 };
 
+/// One element of a chain over taps that lie in the image: what to add to the pixel and to the weights.
+struct conv_pixel_step {
+  index_t x, w;
+};
+
+/// Pixels × whole vectors of channels; element (i, j) is a chain over the steps k of x[at[i] + step[k].x] ·
+/// weights[step[k].w + j], starting from start[j], from what `out` holds, or from zero.
+template <class T> struct conv_pixel_arguments {
+  T const* x;
+  index_t const* at;  ///< [pixels of the tile]
+  T const* weights;
+  conv_pixel_step const* steps;
+  index_t depth;
+  T const* start;  ///< [columns] or null; not read where from_out
+  bool from_out;
+  bool relu;
+  T* out;
+  index_t const* to;  ///< element (i, j) at out[to[i] + j]
+};
+
 /// Up to R rows of a weight gradient times whole vectors of output channels; element (i, j) is a chain over the pixels
 /// p of row[i][p] · dy[p * columns + j], starting from what `sum` holds; `columns` is what the tile's vectors hold.
 template <class T> struct conv_gradient_arguments {
@@ -91,7 +111,7 @@ PLEAT_LAZY [[nodiscard]] inline int lane_levels(lanes const& l) noexcept {
 
 /// Kernels of one instruction set and type.
 template <class T> struct conv_kernels {
-  static constexpr int max_rows = 6, max_vectors = 8, max_gradients = 5;
+  static constexpr int max_rows = 6, max_vectors = 8, max_gradients = 5, max_channels = 4;
   int width = 1;                           ///< elements of a vector
   int rows = 1;                            ///< largest tile
   int vectors = 1;                         ///< its vectors
@@ -99,6 +119,8 @@ template <class T> struct conv_kernels {
   int gradients = 1;                       ///< how many row counts gradient tiles come in
   int gradient_rows[max_gradients] = {1};  ///< from the most to the least
   void (*tile[max_rows][max_vectors])(conv_tile_arguments<T> const&) = {};
+  /// Returns whether a chain ended in -0. [pixels - 1][vectors - 1], as many vectors as `tile` has. Null without vectors.
+  bool (*pixels[max_rows][max_channels])(conv_pixel_arguments<T> const&) = {};
   void (*gradient[max_gradients][2])(conv_gradient_arguments<T> const&) = {};  ///< [as gradient_rows][vectors - 1]
   void (*depthwise[3])(conv_depthwise_arguments<T> const&) = {};               ///< of 9, 3 and 1 taps
   void (*lower)(conv_lower_arguments<T> const&) = nullptr;

@@ -54,6 +54,45 @@ template <class V, int MR, int NV> PLEAT_CONV_TARGET void tile(conv_tile_argumen
   }
 }
 
+/// See conv_pixel_arguments. MR × NV accumulators stay in registers.
+template <class V, int MR, int NV> PLEAT_CONV_TARGET bool pixels(conv_pixel_arguments<typename V::value> const& t) {
+  using T = typename V::value;
+  using vec = typename V::vec;
+  constexpr int width = V::width;
+  vec acc[MR][NV];
+  index_t at[MR];
+  PLEAT_CONV_UNROLL for (int i = 0; i < MR; ++i) {
+    at[i] = t.at[i];
+    T const* const from = t.from_out ? t.out + t.to[i] : t.start;
+    PLEAT_CONV_UNROLL for (int j = 0; j < NV; ++j) acc[i][j] = from ? V::load(from + j * width) : V::zero();
+  }
+  T const* const input = t.x;
+  T const* const weights = t.weights;
+  conv_pixel_step const* const end = t.steps + t.depth;
+  for (conv_pixel_step const* k = t.steps; k != end; ++k) {
+    T const* x = input + k->x;
+    T const* w = weights + k->w;
+    vec wv[NV];
+    PLEAT_CONV_UNROLL for (int j = 0; j < NV; ++j) wv[j] = V::load(w + j * width);
+    PLEAT_CONV_UNROLL for (int i = 0; i < MR; ++i) {
+      vec const xv = V::broadcast(x + at[i]);
+      PLEAT_CONV_UNROLL for (int j = 0; j < NV; ++j) acc[i][j] = V::fma(xv, wv[j], acc[i][j]);
+    }
+  }
+  auto minus_zero = V::is_minus_zero(acc[0][0]);
+  PLEAT_CONV_UNROLL for (int i = 0; i < MR; ++i) PLEAT_CONV_UNROLL for (int j = 0; j < NV; ++j) minus_zero =
+      V::either(minus_zero, V::is_minus_zero(acc[i][j]));
+  if (t.relu) {
+    PLEAT_CONV_UNROLL for (int i = 0; i < MR; ++i) PLEAT_CONV_UNROLL for (int j = 0; j < NV; ++j) acc[i][j] =
+        V::relu(acc[i][j]);
+  }
+  PLEAT_CONV_UNROLL for (int i = 0; i < MR; ++i) {
+    T* c = t.out + t.to[i];
+    PLEAT_CONV_UNROLL for (int j = 0; j < NV; ++j) V::store(c + j * width, acc[i][j]);
+  }
+  return V::any(minus_zero);
+}
+
 /// See conv_gradient_arguments.
 template <class V, int R, int NV> PLEAT_CONV_TARGET void gradient(conv_gradient_arguments<typename V::value> const& t) {
   using T = typename V::value;
@@ -237,6 +276,13 @@ template <class V, int NV, int... R> constexpr conv_kernels<typename V::value> m
       k.tile[5][At] = &tile<V, 6, At + 1>),
      ...);
   }(std::make_integer_sequence<int, NV>{});
+  if constexpr (V::width > 1)
+    [&]<int... At>(std::integer_sequence<int, At...>) {
+      ((k.pixels[0][At] = &pixels<V, 1, At + 1>, k.pixels[1][At] = &pixels<V, 2, At + 1>,
+        k.pixels[2][At] = &pixels<V, 3, At + 1>, k.pixels[3][At] = &pixels<V, 4, At + 1>,
+        k.pixels[4][At] = &pixels<V, 5, At + 1>, k.pixels[5][At] = &pixels<V, 6, At + 1>),
+       ...);
+    }(std::make_integer_sequence<int, NV>{});
   k.gradients = 0;
   ((k.gradient_rows[k.gradients] = R, k.gradient[k.gradients][0] = &gradient<V, R, 1>,
     k.gradient[k.gradients++][1] = &gradient<V, R, 2>),

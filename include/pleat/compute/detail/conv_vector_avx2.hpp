@@ -56,6 +56,10 @@ struct floats {
   PLEAT_CONV_INLINE vec broadcast(float const* p) { return _mm256_broadcast_ss(p); }
   PLEAT_CONV_INLINE vec fma(vec a, vec b, vec c) { return _mm256_fmadd_ps(a, b, c); }
   PLEAT_CONV_INLINE vec add(vec a, vec b) { return _mm256_add_ps(a, b); }
+  PLEAT_CONV_INLINE mask is_minus_zero(vec v) {
+    return _mm256_cmpeq_epi32(_mm256_castps_si256(v), _mm256_set1_epi32(INT32_MIN));
+  }
+  PLEAT_CONV_INLINE bool any(mask m) { return _mm256_movemask_epi8(m) != 0; }
   PLEAT_CONV_INLINE vec relu(vec v) { return _mm256_max_ps(_mm256_setzero_ps(), v); }
   /// Elements 0, 2, 4, … of a and b.
   PLEAT_CONV_INLINE vec even(vec a, vec b) {
@@ -113,6 +117,10 @@ struct doubles {
   PLEAT_CONV_INLINE vec broadcast(double const* p) { return _mm256_broadcast_sd(p); }
   PLEAT_CONV_INLINE vec fma(vec a, vec b, vec c) { return _mm256_fmadd_pd(a, b, c); }
   PLEAT_CONV_INLINE vec add(vec a, vec b) { return _mm256_add_pd(a, b); }
+  PLEAT_CONV_INLINE mask is_minus_zero(vec v) {
+    return _mm256_cmpeq_epi64(_mm256_castpd_si256(v), _mm256_set1_epi64x(INT64_MIN));
+  }
+  PLEAT_CONV_INLINE bool any(mask m) { return _mm256_movemask_epi8(m) != 0; }
   PLEAT_CONV_INLINE vec relu(vec v) { return _mm256_max_pd(_mm256_setzero_pd(), v); }
   PLEAT_CONV_INLINE vec even(vec a, vec b) { return _mm256_permute4x64_pd(_mm256_unpacklo_pd(a, b), 0xD8); }
   PLEAT_CONV_INLINE void turn(vec (&v)[4]) {

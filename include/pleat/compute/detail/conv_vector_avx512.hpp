@@ -54,6 +54,8 @@ struct floats {
   PLEAT_CONV_INLINE vec broadcast(float const* p) { return _mm512_set1_ps(*p); }
   PLEAT_CONV_INLINE vec fma(vec a, vec b, vec c) { return _mm512_fmadd_ps(a, b, c); }
   PLEAT_CONV_INLINE vec add(vec a, vec b) { return _mm512_add_ps(a, b); }
+  PLEAT_CONV_INLINE mask is_minus_zero(vec v) { return _mm512_fpclass_ps_mask(v, 0x04); }
+  PLEAT_CONV_INLINE bool any(mask m) { return m != 0; }
   PLEAT_CONV_INLINE vec relu(vec v) { return _mm512_maskz_max_ps(all, _mm512_setzero_ps(), v); }
   /// Elements 0, 2, 4, … of a and b.
   PLEAT_CONV_INLINE vec even(vec a, vec b) {
@@ -116,6 +118,8 @@ struct doubles {
   PLEAT_CONV_INLINE vec broadcast(double const* p) { return _mm512_set1_pd(*p); }
   PLEAT_CONV_INLINE vec fma(vec a, vec b, vec c) { return _mm512_fmadd_pd(a, b, c); }
   PLEAT_CONV_INLINE vec add(vec a, vec b) { return _mm512_add_pd(a, b); }
+  PLEAT_CONV_INLINE mask is_minus_zero(vec v) { return _mm512_fpclass_pd_mask(v, 0x04); }
+  PLEAT_CONV_INLINE bool any(mask m) { return m != 0; }
   PLEAT_CONV_INLINE vec relu(vec v) { return _mm512_maskz_max_pd(all, _mm512_setzero_pd(), v); }
   PLEAT_CONV_INLINE vec even(vec a, vec b) {
     return _mm512_maskz_permutex2var_pd(all, a, _mm512_setr_epi64(0, 2, 4, 6, 8, 10, 12, 14), b);
