@@ -1,5 +1,6 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#include <pleat/compute/detail/int8_vectors.hpp>
 #include <pleat/compute/int8_gemm.hpp>
 
 #include <catch2/matchers/catch_matchers_string.hpp>

@@ -39,6 +39,13 @@
 #define PLEAT_COMPILED_ONCE(...) static_assert(true)
 #endif
 
+/// Whether this translation unit holds the host code that is written in vector intrinsics (`detail/*_vectors.hpp`). A
+/// program that links pleat::kernels finds it there, for what depends on no type of the program's own: <immintrin.h> is
+/// a fifth of the lines that it would read otherwise. PLEAT_KERNEL and PLEAT_ONCE_HERE: a source of pleat::kernels.
+#if !defined(PLEAT_ONCE_ELSEWHERE) || defined(PLEAT_KERNEL) || defined(PLEAT_ONCE_HERE)
+#define PLEAT_HAS_VECTORS
+#endif
+
 /// A function that stays inline but is no accessor: PLEAT_ONCE without the rest. A template of nothing, so that who
 /// includes it and does not call it compiles nothing of what the body needs (members of containers, lambdas, tables).
 /// Hence not for virtual functions, destructors, operators, nor for what is passed by its address. The word goes first:

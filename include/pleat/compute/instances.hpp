@@ -44,6 +44,8 @@ using space = Kokkos::DefaultExecutionSpace;  ///< whose kernels are compiled el
 /// \cond
 
 #if !defined(PLEAT_KERNEL_IS_DEFINED) || defined(PLEAT_KERNELS_GEMM)
+PLEAT_KERNEL template detail::tile_kernels<float> const* detail::kernels_at(isa::level) noexcept;
+PLEAT_KERNEL template detail::tile_kernels<double> const* detail::kernels_at(isa::level) noexcept;
 PLEAT_KERNEL template void gemm(instances::space const&, gemm_arguments<float> const&);
 PLEAT_KERNEL template void gemm(instances::space const&, gemm_arguments<double> const&);
 PLEAT_KERNEL template void gemm_lanes(instances::space const&, index_t, index_t, float const*, index_t, float const*,
@@ -53,6 +55,8 @@ PLEAT_KERNEL template void gemm_lanes(instances::space const&, index_t, index_t,
 #endif
 
 #if !defined(PLEAT_KERNEL_IS_DEFINED) || defined(PLEAT_KERNELS_CONVOLUTION)
+PLEAT_KERNEL template detail::conv_kernels<float> const& detail::conv_kernels_of(isa::level) noexcept;
+PLEAT_KERNEL template detail::conv_kernels<double> const& detail::conv_kernels_of(isa::level) noexcept;
 PLEAT_KERNEL template void conv2d_forward(instances::space const&, conv2d_shape const&, float const*, float const*,
                                           float const*, float*, activation);
 PLEAT_KERNEL template void conv2d_forward(instances::space const&, conv2d_shape const&, double const*, double const*,
@@ -72,6 +76,20 @@ PLEAT_KERNEL template void conv2d_backward_bias(instances::space const&, conv2d_
 #endif
 
 #if !defined(PLEAT_KERNEL_IS_DEFINED) || defined(PLEAT_KERNELS_VECTOR)
+PLEAT_KERNEL template auto detail::max_plane_of(isa::level) noexcept
+    -> void (*)(detail::max_plane_arguments<float> const&);
+PLEAT_KERNEL template auto detail::max_plane_of(isa::level) noexcept
+    -> void (*)(detail::max_plane_arguments<double> const&);
+#if defined(__x86_64__)
+PLEAT_KERNEL template void detail::root_block_avx2(float*);
+PLEAT_KERNEL template void detail::root_block_avx2(double*);
+PLEAT_KERNEL template void detail::root_block_avx512(float*);
+PLEAT_KERNEL template void detail::root_block_avx512(double*);
+PLEAT_KERNEL template void detail::widen_halves_avx2(index_t, half const*, float*);
+PLEAT_KERNEL template void detail::widen_halves_avx512(index_t, half const*, float*);
+PLEAT_KERNEL template void detail::narrow_halves_avx2(index_t, float const*, half*);
+PLEAT_KERNEL template void detail::narrow_halves_avx512(index_t, float const*, half*);
+#endif
 PLEAT_KERNEL template void max_pool2d_forward(instances::space const&, pool2d_shape const&, float const*, float*,
                                               std::int32_t*);
 PLEAT_KERNEL template void max_pool2d_backward(instances::space const&, pool2d_shape const&, float const*,
@@ -222,6 +240,10 @@ PLEAT_KERNEL template void copy(instances::space const&, index_t, float const*, 
 #endif
 
 #if !defined(PLEAT_KERNEL_IS_DEFINED) || defined(PLEAT_KERNELS_INT8)
+PLEAT_KERNEL template detail::int8_kernels const& detail::int8_best_kernels() noexcept;
+PLEAT_KERNEL template std::int32_t detail::int8_sum(std::int8_t const*, index_t);
+PLEAT_KERNEL template void detail::widen_int8(std::int8_t const*, index_t, std::int16_t*);
+PLEAT_KERNEL template void detail::int8_conv_task<>::operator()(int) const;
 PLEAT_KERNEL template void int8_pack(instances::space const&, index_t, index_t, std::int8_t const*, index_t, void*);
 PLEAT_KERNEL template void int8_gemm_scaled(instances::space const&, index_t, index_t, index_t, std::int8_t const*,
                                             index_t, std::int8_t const*, index_t, int8_epilogue const&, float*,

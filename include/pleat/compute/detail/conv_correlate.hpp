@@ -14,22 +14,13 @@
 
 #include <pleat/base/config.hpp>
 #include <pleat/compute/detail/conv_tile.hpp>
-#include <pleat/compute/detail/conv_tile_avx2.hpp>
-#include <pleat/compute/detail/conv_tile_avx512.hpp>
-#include <pleat/compute/detail/conv_tile_scalar.hpp>
 #include <pleat/base/isa.hpp>
 #include <pleat/compute/detail/scratch.hpp>
 
 namespace pleat::compute::detail {
 
-/// The kernels of an instruction set.
-template <class T> [[nodiscard]] inline conv_kernels<T> const& conv_kernels_of(isa::level level) noexcept {
-#if defined(__x86_64__)
-  if (level == isa::level::avx512) return conv_avx512::kernels<T>;
-  if (level == isa::level::avx2) return conv_avx2::kernels<T>;
-#endif
-  return conv_scalar::kernels<T>;
-}
+/// The kernels of an instruction set, for float and double.
+template <class T> [[nodiscard]] conv_kernels<T> const& conv_kernels_of(isa::level level) noexcept;
 
 /// Which input element an output element meets under each tap: input row `y * step_h + first_h + t * next_h` for output
 /// row y and tap row t, and the same across. Outside of the input there are zeros, which are multiplied like any value.
@@ -333,3 +324,7 @@ template <class T> class correlator {
 };
 
 }  // namespace pleat::compute::detail
+
+#if defined(PLEAT_HAS_VECTORS)
+#include <pleat/compute/detail/conv_vectors.hpp>
+#endif

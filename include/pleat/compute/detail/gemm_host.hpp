@@ -10,7 +10,6 @@
 #include <pleat/base/config.hpp>
 #include <pleat/compute/detail/gemm_arguments.hpp>
 #include <pleat/compute/detail/gemm_tile.hpp>
-#include <pleat/compute/detail/gemm_tile_avx512.hpp>
 #include <pleat/base/isa.hpp>
 #include <pleat/compute/detail/scratch.hpp>
 
@@ -25,15 +24,8 @@ struct gemm_rectangle {
   index_t m0 = 0, m1 = 0, n0 = 0, n1 = 0;
 };
 
-/// The kernels of a level; nullptr for `scalar` and on machines without vector kernels.
-template <class T> [[nodiscard]] inline tile_kernels<T> const* kernels_at(isa::level level) noexcept {
-#if defined(__x86_64__)
-  if (level == isa::level::avx512) return &avx512::kernels<T>;
-  if (level == isa::level::avx2) return &avx2::kernels<T>;
-#endif
-  (void)level;
-  return nullptr;
-}
+/// The kernels of a level; nullptr for `scalar` and on machines without vector kernels. For float and double.
+template <class T> [[nodiscard]] tile_kernels<T> const* kernels_at(isa::level level) noexcept;
 
 /// The B operand as the blocking loops see it. A source of another form (decoded while it is packed) offers the same
 /// members; see gemm_from in compute/gemm.hpp.
@@ -387,3 +379,7 @@ template <class T, class Source> struct gemm_task {
 };
 
 }  // namespace pleat::compute::detail
+
+#if defined(PLEAT_HAS_VECTORS)
+#include <pleat/compute/detail/gemm_vectors.hpp>
+#endif

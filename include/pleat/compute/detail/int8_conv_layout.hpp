@@ -5,10 +5,19 @@
 #pragma once
 
 #include <pleat/base/config.hpp>
+#include <pleat/base/isa.hpp>
 #include <pleat/compute/detail/conv_shape.hpp>
-#include <pleat/compute/detail/int8_conv_tile.hpp>
 
 namespace pleat::compute::detail {
+
+/// Whether this machine has the tiles of int8_conv_tile.hpp; others convolve by int8_block.
+PLEAT_LAZY [[nodiscard]] inline bool has_int8_conv_tiles() noexcept {
+#if defined(__x86_64__)
+  return isa::has_vnni() || isa::best() == isa::level::avx2;
+#else
+  return false;
+#endif
+}
 
 /// Products are grouped by `depth`, and a pixel of the image holds in 4 bytes what a group multiplies: `depth` channels
 /// at one place, or, where there are few channels, `depth` neighbours in the kernel's row; int8 for VNNI, widened to 16

@@ -197,15 +197,6 @@ inline constexpr int8_conv_tile_function int8_conv_tiles_avx2[4] = {
 
 #endif
 
-/// Whether this machine has such tiles; others convolve by int8_block.
-PLEAT_LAZY [[nodiscard]] inline bool has_int8_conv_tiles() noexcept {
-#if defined(__x86_64__)
-  return isa::has_vnni() || isa::best() == isa::level::avx2;
-#else
-  return false;
-#endif
-}
-
 /// All `rows` channels of a tile's arguments, which stand at the first.
 template <class Lazy = void> inline void int8_conv_rows(int8_conv_tile t, index_t rows) {
 #if defined(__x86_64__)

@@ -12,29 +12,13 @@
 #endif
 
 #include <pleat/base/config.hpp>
+#include <pleat/compute/detail/int8_conv_arguments.hpp>
 #include <pleat/compute/detail/int8_conv_pooled.hpp>
+#include <pleat/compute/detail/int8_conv_tile.hpp>
 #include <pleat/compute/detail/int8_tile.hpp>
 #include <pleat/compute/detail/scratch.hpp>
 
 namespace pleat::compute::detail {
-
-struct int8_conv_arguments {
-  conv2d_shape s;
-  std::int8_t const* x;
-  float const* x_scale;
-  std::int8_t const* w;
-  float const* w_scale;
-  float const* bias;
-  float* y;
-  activation act;
-  bool pooled = false;  ///< y holds the largest of every 2 × 2 outputs side by side (detail/int8_conv_pooled.hpp)
-
-  /// What y holds of a plane, and how much of it is computed together.
-  [[nodiscard]] index_t outputs() const noexcept {
-    return pooled ? (s.out_height() / 2) * (s.out_width() / 2) : s.out_height() * s.out_width();
-  }
-  [[nodiscard]] index_t together() const noexcept { return pooled ? 16 : 64; }
-};
 
 /// Where the pixels of 64 neighbouring outputs lie, as seen from a kernel element: pieces of up to 16 outputs of one
 /// row.

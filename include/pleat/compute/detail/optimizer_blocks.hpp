@@ -8,9 +8,6 @@
 #include <cmath>
 #include <cstdint>
 #include <type_traits>
-#if defined(__x86_64__)
-#include <immintrin.h>
-#endif
 
 #include <pleat/base/config.hpp>
 #include <pleat/compute/for_each.hpp>
@@ -37,21 +34,10 @@ template <class T> inline void root_block_scalar(T* x) {
   for (int j = 0; j < block_width; ++j) x[j] = std::sqrt(x[j]);
 }
 #if defined(__x86_64__)
-PLEAT_LAZY inline PLEAT_TARGET_AVX2 void root_block_avx2(float* x) {
-  for (int j = 0; j < block_width; j += 8) _mm256_storeu_ps(x + j, _mm256_sqrt_ps(_mm256_loadu_ps(x + j)));
-}
-PLEAT_LAZY inline PLEAT_TARGET_AVX2 void root_block_avx2(double* x) {
-  for (int j = 0; j < block_width; j += 4) _mm256_storeu_pd(x + j, _mm256_sqrt_pd(_mm256_loadu_pd(x + j)));
-}
-// the masked forms: the plain ones draw a false warning about an uninitialised register from g++ 12
-PLEAT_LAZY inline PLEAT_TARGET_WIDE void root_block_avx512(float* x) {
-  for (int j = 0; j < block_width; j += 16)
-    _mm512_storeu_ps(x + j, _mm512_maskz_sqrt_ps(static_cast<__mmask16>(-1), _mm512_loadu_ps(x + j)));
-}
-PLEAT_LAZY inline PLEAT_TARGET_WIDE void root_block_avx512(double* x) {
-  for (int j = 0; j < block_width; j += 8)
-    _mm512_storeu_pd(x + j, _mm512_maskz_sqrt_pd(static_cast<__mmask8>(-1), _mm512_loadu_pd(x + j)));
-}
+PLEAT_LAZY PLEAT_TARGET_AVX2 void root_block_avx2(float* x);
+PLEAT_LAZY PLEAT_TARGET_AVX2 void root_block_avx2(double* x);
+PLEAT_LAZY PLEAT_TARGET_WIDE void root_block_avx512(float* x);
+PLEAT_LAZY PLEAT_TARGET_WIDE void root_block_avx512(double* x);
 #endif
 
 template <class T> PLEAT_INLINE void load_block(T const* from, T* x, index_t width) {
@@ -210,3 +196,7 @@ void run_update(Space const& space, update_chunk const* chunks, index_t chunk_co
 }  // namespace detail
 
 }  // namespace pleat::compute
+
+#if defined(PLEAT_HAS_VECTORS)
+#include <pleat/compute/detail/root_vectors.hpp>
+#endif
