@@ -62,9 +62,10 @@ class communicator {
     size_ = std::exchange(o.size_, 0);
     seconds_ = o.seconds_;
     checks_ = o.checks_;
-    straight_ = std::exchange(o.straight_, false);
+    straight_ = std::exchange(o.straight_, 0);
     tag_ = o.tag_;
-    traffic_ = o.traffic_;
+    calls_ = o.calls_;
+    bytes_ = o.bytes_;
     scratch_ = std::move(o.scratch_);
     return *this;
   }
@@ -208,7 +209,7 @@ class communicator {
   /// How much each call verifies; the same on all ranks.
   void set_checks(checks level) noexcept {
     checks_ = level;
-    straight_ = transport_ && level != checks::collective;
+    straight_ = transport_ && level != checks::collective ? size_ : 0;
   }
   [[nodiscard]] checks check_level() const noexcept { return checks_; }
 
@@ -248,7 +249,9 @@ class communicator {
   }
 
   /// What went through this communicator since it was made: a test's eyes.
-  [[nodiscard]] traffic const& counted(call_kind k) const noexcept { return traffic_[static_cast<std::size_t>(k)]; }
+  [[nodiscard]] traffic counted(call_kind k) const noexcept {
+    return {calls_[static_cast<std::size_t>(k)], bytes_[static_cast<std::size_t>(k)]};
+  }
 
   // ---- calls as values ----
 
@@ -289,6 +292,7 @@ class communicator {
   PLEAT_ONCE void adopt(owned_ptr<detail::transport> t) {
     transport_ = std::move(t);
     briefly_ = transport_->runs_briefly();
+    if (!briefly_.by_kind) briefly_ = detail::whole_calls_of(*transport_);
     rank_ = transport_->rank();
     size_ = transport_->size();
     set_checks(checks_);
@@ -305,11 +309,10 @@ class communicator {
 
   /// Inlined: where the kind is known, few comparisons are left. No `call`, whose stores would come before the message's.
   PLEAT_LAZY [[gnu::always_inline]] inline void run_briefly(const_buffer in, buffer out, brief b) {
-    if (!straight_ || !detail::surely_right(in, out, b, size_)) [[unlikely]]
+    if (!detail::surely_right(in, out, b, straight_)) [[unlikely]]
       look_closer(in.data, in.count, out.data, out.count, b.what(), b.where());
     bool const by_out = b.kind == call_kind::broadcast || b.kind == call_kind::receive;
     count(b.kind, by_out ? out.bytes() : in.bytes());
-    if (!briefly_.by_kind) return run_whole(in.data, in.count, out.data, out.count, b.what(), b.where());
     index_t const n = by_out || b.kind == call_kind::reduce_scatter ? out.count : in.count;
     int const code =
         briefly_.by_kind[static_cast<std::size_t>(b.kind)](briefly_.self, in.data, out.data, n, b.what(), b.where());
@@ -334,17 +337,13 @@ class communicator {
     return {
         .kind = b.kind, .in = {in, ins, b.type}, .out = {out, outs, b.type}, .op = b.op, .root = b.root, .tag = b.tag};
   }
-  PLEAT_LAZY [[gnu::noinline]] void run_whole(void const* in, index_t ins, void* out, index_t outs, std::uint32_t what,
-                                              std::uint64_t where) {
-    transport_->run(whole(in, ins, out, outs, brief::of(what, where)));
-  }
   PLEAT_LAZY [[gnu::cold, gnu::noinline]] void look_closer(void const* in, index_t ins, void* out, index_t outs,
                                                            std::uint32_t what, std::uint64_t where) {
     look_closer(whole(in, ins, out, outs, brief::of(what, where)));
   }
   void count(call_kind k, index_t bytes) noexcept {
-    auto& [calls, sum] = traffic_[static_cast<std::size_t>(k)];
-    ++calls, sum += static_cast<std::uint64_t>(bytes);
+    ++calls_[static_cast<std::size_t>(k)];
+    bytes_[static_cast<std::size_t>(k)] += static_cast<std::uint64_t>(bytes);
   }
   PLEAT_LAZY void prepare(call const& c) {
     look_closer(c);
@@ -357,9 +356,9 @@ class communicator {
   int rank_ = -1, size_ = 0;
   double seconds_ = -1;
   checks checks_ = checks::cheap;
-  bool straight_ = false;  // there is a transport, and what a rank sees alone is enough
+  int straight_ = 0;  // ranks where there is a transport and what a rank sees alone is enough, else 0
   std::uint32_t tag_ = 0;
-  std::array<traffic, call_kinds> traffic_{};
+  std::array<std::uint64_t, call_kinds> calls_{}, bytes_{};  // apart: two additions, not one of a vector put together
   std::vector<index_t> scratch_;
 };
 

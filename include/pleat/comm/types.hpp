@@ -187,9 +187,9 @@ struct brief {
   reduction op = reduction::sum;        ///< of those that reduce
   int root = 0, tag = 0;                ///< as in call
 
-  /// Kind, type and operation as one number.
+  /// Type, kind and operation as one number.
   [[nodiscard]] constexpr std::uint32_t what() const noexcept {
-    return static_cast<std::uint32_t>(kind) | static_cast<std::uint32_t>(type) << 8 |
+    return static_cast<std::uint32_t>(type) | static_cast<std::uint32_t>(kind) << 8 |
            static_cast<std::uint32_t>(op) << 16;
   }
   /// Root and tag as one number.
@@ -198,7 +198,7 @@ struct brief {
   }
   /// From both numbers.
   [[nodiscard]] static constexpr brief of(std::uint32_t what, std::uint64_t where) noexcept {
-    return {static_cast<call_kind>(what & 255), static_cast<dtype>(what >> 8 & 255), static_cast<reduction>(what >> 16),
+    return {static_cast<call_kind>(what >> 8 & 255), static_cast<dtype>(what & 255), static_cast<reduction>(what >> 16),
             static_cast<int>(static_cast<std::uint32_t>(where)), static_cast<int>(where >> 32)};
   }
 };

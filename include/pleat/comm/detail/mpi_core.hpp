@@ -24,6 +24,7 @@
 #include <pleat/comm/detail/mpi_tables.hpp>
 #include <pleat/comm/detail/mpi_words.hpp>
 #include <pleat/comm/detail/operation_pool.hpp>
+#include <pleat/comm/detail/transport.hpp>
 #include <pleat/comm/request.hpp>
 
 namespace pleat::comm::detail {
@@ -203,25 +204,16 @@ template <class = void> class mpi_core_of : public std::enable_shared_from_this<
 
   [[gnu::noinline]] void by_request(call const& c) { start(c).wait(); }
 
-  /// The whole of a brief call, for what is rare.
-  [[nodiscard]] call whole(void const* in, void* out, index_t n, brief b) const noexcept {
-    return {.kind = b.kind,
-            .in = {in, b.kind == call_kind::reduce_scatter ? n * size : n, b.type},
-            .out = {out, b.kind == call_kind::all_gather ? n * size : n, b.type},
-            .op = b.op,
-            .root = b.root,
-            .tag = b.tag};
-  }
   [[gnu::cold, gnu::noinline]] int by_request(void const* in, void* out, index_t n, std::uint32_t what,
                                               std::uint64_t where) {
-    by_request(whole(in, out, n, brief::of(what, where)));
+    by_request(whole_of(in, out, n, brief::of(what, where), size));
     return MPI_SUCCESS;
   }
   static constexpr int no_whole_number = std::numeric_limits<int>::min();  // of elements came
   /// What one<Kind> returned: a code of MPI's, or below 0 that so many elements and one more came, negative.
   [[gnu::cold]] static void failed(void* core, int code, index_t n, std::uint32_t what, std::uint64_t where) {
     auto const& m = *static_cast<mpi_core_of const*>(core);
-    call const c = m.whole(nullptr, nullptr, n, brief::of(what, where));
+    call const c = whole_of(nullptr, nullptr, n, brief::of(what, where), m.size);
     if (code < 0) m.wrong_count(c, code == no_whole_number ? -1 : -1 - code);
     m.fail(code, c);
   }

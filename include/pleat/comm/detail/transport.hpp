@@ -4,6 +4,7 @@
 /// Any transport behind one interface: by the calls that it runs, or by the named members that it has.
 #pragma once
 
+#include <cstdint>
 #include <string_view>
 #include <type_traits>
 #include <utility>
@@ -29,6 +30,26 @@ struct transport {
   virtual void set_timeout(double) = 0;
   virtual owned_ptr<transport> split(int color, int key) = 0;
 };
+
+/// A brief call as the whole that it stands for. \param n of one block, as briefly::function has it
+[[nodiscard]] constexpr call whole_of(void const* in, void* out, index_t n, brief b, int size) noexcept {
+  index_t const ins = b.kind == call_kind::receive ? 0 : n * (b.kind == call_kind::reduce_scatter ? size : 1);
+  index_t const outs = b.kind == call_kind::send ? 0 : n * (b.kind == call_kind::all_gather ? size : 1);
+  return {
+      .kind = b.kind, .in = {in, ins, b.type}, .out = {out, outs, b.type}, .op = b.op, .root = b.root, .tag = b.tag};
+}
+/// The frequent kinds of a transport that takes calls as a whole only, so that nobody asks whether it does.
+/// \param self the transport
+PLEAT_LAZY int run_whole(void* self, void const* in, void* out, index_t n, std::uint32_t what, std::uint64_t where) {
+  auto& t = *static_cast<transport*>(self);
+  t.run(whole_of(in, out, n, brief::of(what, where), t.size()));
+  return 0;
+}
+PLEAT_LAZY [[nodiscard]] inline briefly whole_calls_of(transport& t) noexcept {
+  static constexpr briefly::function f = &run_whole<>;
+  static constexpr briefly::function by_kind[call_kinds] = {f, f, f, f, f, f, f, f, f, f, f, f, f};
+  return {&t, by_kind, nullptr};
+}
 
 /// A transport of type T, by whichever members it has.
 template <class T> struct transport_model final : transport {

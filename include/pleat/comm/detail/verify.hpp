@@ -142,6 +142,7 @@ class verifier {
 
 /// The same questions about the frequent calls as one expression without words: a ns before every call.
 /// False means: let the verifier look closer, as at every call without elements.
+/// \param size 0: look closer at every one
 PLEAT_LAZY [[nodiscard, gnu::always_inline]] inline bool surely_right(const_buffer from, buffer to, brief b,
                                                                       int size) noexcept {
   bool const in = from.count > 0 && from.data;
@@ -159,7 +160,7 @@ PLEAT_LAZY [[nodiscard, gnu::always_inline]] inline bool surely_right(const_buff
       if (!root) return false;
       [[fallthrough]];
     case call_kind::all_reduce:
-      return both && from.count == to.count && reducible(from.type, b.op);
+      return size > 0 && both && from.count == to.count && reducible(from.type, b.op);
     case call_kind::all_gather:
       return both && size * from.count == to.count;
     case call_kind::reduce_scatter:
