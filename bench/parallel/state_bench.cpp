@@ -216,7 +216,7 @@ int const registered = [] {
           [=, rate = bytes_per_second](benchmark::State& s) { exposed(s, stage, rate); })
           ->UseManualTime()
           ->Unit(benchmark::kMillisecond)
-          ->Iterations(15);
+          ->Iterations(bytes_per_second > 0 ? 60 : 15);  // the claim: a tenth of 10 ms, and steps differ by 1 ms
   return 0;
 }();
 
