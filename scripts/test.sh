@@ -26,7 +26,7 @@ timed configure cmake --preset "$preset"
 timed build cmake --build --preset "$preset" -j "$jobs"
 status=0
 # One more than processors: tests that launch ranks, or wait for one that does not come, leave theirs idle nine tenths of the time.
-timed tests ctest --preset "$preset" -j $((jobs + 1)) "$@" || status=$?
+timed tests ctest --preset "$preset" -j "${PLEAT_JOBS:-$((jobs + 1))}" "$@" || status=$?
 # Why something was skipped, in the tests' own words: ctest says only what.
 log=build/$preset/Testing/Temporary/LastTest.log
 [[ ! -e $log ]] || awk '

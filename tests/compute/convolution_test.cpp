@@ -439,15 +439,18 @@ TEMPLATE_TEST_CASE("convolution: zeros beyond the border meet weights that are n
                    "[compute][convolution]", float, double) {
   using T = TestType;
   host const space;
-  conv2d_shape const s{3, 16, 8, 8, 16, 3, 3, 1, 1, 1, 1};
+  conv2d_shape const s{9, 32, 8, 8, 32, 3, 3, 1, 1, 1, 1, 1, 1, 2};  // two groups; more images than are in work at once
   T const tiny = std::numeric_limits<T>::min(), infinity = std::numeric_limits<T>::infinity();
   auto const same = [&](std::vector<T> const& x, std::vector<T> const& w, T const* bias) {
     auto const want = oracle_forward(s, x, w, bias, false);
     for (auto const level : levels()) {
       INFO("instruction set " << isa::name(level));
+      namespace d = compute::detail;
+      if (level != isa::level::scalar)
+        REQUIRE(d::pixel_correlator<T>::suits(d::conv_kernels_of<T>(level), d::conv_forward_geometry(s), s.group_out(),
+                                              s.group_in()));
       std::vector<T> got(want.size());
-      pleat::compute::detail::conv2d_forward_host(space, level, s, x.data(), w.data(), bias, got.data(),
-                                                  activation::none);
+      d::conv2d_forward_host(space, level, s, x.data(), w.data(), bias, got.data(), activation::none);
       std::size_t differ = 0;
       for (std::size_t i = 0; i < got.size(); ++i)
         differ += std::isnan(want[i]) ? !std::isnan(got[i]) : std::memcmp(&got[i], &want[i], sizeof(T)) != 0;
@@ -466,11 +469,11 @@ TEMPLATE_TEST_CASE("convolution: zeros beyond the border meet weights that are n
   // the image's lower border zeros.
   std::vector<T> const small(x.size(), tiny);
   std::vector<T> falling(w.size(), -tiny);
-  for (std::size_t o = 0; o < 16; ++o)
+  for (std::size_t o = 0; o < 32; ++o)
     for (std::size_t k = 6; k < 9; ++k) falling[(o * 16 + 15) * 9 + k] = tiny;
   auto const y = same(small, falling, nullptr);
   CHECK(std::all_of(y.begin(), y.end(), [](T v) { return v == 0 && !std::signbit(v); }));
-  std::vector<T> const minus(16, T(-0.0)), nothing(x.size(), T(0));
+  std::vector<T> const minus(32, T(-0.0)), nothing(x.size(), T(0));
   same(nothing, falling, minus.data());
 }
 

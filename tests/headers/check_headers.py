@@ -6,7 +6,8 @@ alone   every header compiles by itself and twice in one file, without a warning
 hostile all headers compile, in either order, after macros that other people's headers are known to define
 macros  the headers define no macro that is not named PLEAT_
 once    kernels/once.cpp reaches every header that has a PLEAT_COMPILED_ONCE: else a program that links pleat::kernels misses it; the word PLEAT_ONCE
-        goes first, stands on no inline or virtual function, operator or destructor, and its header includes base/config.hpp
+        goes first, stands on no inline or virtual function, operator or destructor, and its header includes base/config.hpp; the umbrella of
+        a program that links pleat::kernels reads no vector intrinsics
 no_kokkos  a header that says that it needs no Kokkos includes none by any way, and compiles where there is none; so do the bit logic of every form,
         the words of recipes, observers, files and transports, whatever they say
 remedies  every error that is thrown or made says what to do: it has a third argument (examples, too); every header says what it is for: `\\file`
@@ -197,8 +198,16 @@ def once(args):
             if re.search(r"\bPLEAT_ONCE\b(?!_)", line) and not FIRST.match(line)]
     for h, line in late:
         print(f"--- {h}: PLEAT_ONCE goes first, then attributes, and not on inline or virtual functions, operators and destructors: {line}")
+    def intrinsics(headers):
+        text = "".join(f"#include <{h}>\n" for h in headers)
+        done = run([args.compiler, f"@{args.flags}", "-DPLEAT_ONCE_ELSEWHERE", "-M", "-x", "c++", "-"], text)
+        return "/immintrin.h" in done.stdout if done.returncode == 0 else sys.exit(done.stderr)
+    read = intrinsics(["pleat/pleat.hpp"]) and not intrinsics(
+        [o for o in others_of(args, ["pleat/pleat.hpp"]) if o != "immintrin.h"])  # a Kokkos may read them
+    if read:
+        print("--- <pleat/pleat.hpp> reads <immintrin.h> where pleat::kernels is linked: see PLEAT_HAS_VECTORS in base/config.hpp")
     print(f"{len(listed)} headers have something that is compiled once")
-    return 1 if missing or borrowed or late or not listed else 0
+    return 1 if missing or borrowed or late or read or not listed else 0
 
 
 def no_kokkos(args):

@@ -46,6 +46,7 @@ PLEAT_LAZY int run_whole(void* self, void const* in, void* out, index_t n, std::
   return 0;
 }
 PLEAT_LAZY [[nodiscard]] inline briefly whole_calls_of(transport& t) noexcept {
+  static_assert(call_kinds == 13);
   static constexpr briefly::function f = &run_whole<>;
   static constexpr briefly::function by_kind[call_kinds] = {f, f, f, f, f, f, f, f, f, f, f, f, f};
   return {&t, by_kind, nullptr};

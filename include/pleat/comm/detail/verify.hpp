@@ -142,7 +142,7 @@ class verifier {
 
 /// The same questions about the frequent calls as one expression without words: a ns before every call.
 /// False means: let the verifier look closer, as at every call without elements.
-/// \param size 0: look closer at every one
+/// \param size 0: look closer at every brief one
 PLEAT_LAZY [[nodiscard, gnu::always_inline]] inline bool surely_right(const_buffer from, buffer to, brief b,
                                                                       int size) noexcept {
   bool const in = from.count > 0 && from.data;

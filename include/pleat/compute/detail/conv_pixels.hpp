@@ -1,8 +1,9 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 /// \file
-/// Correlations of small padded images, where many taps fall outside of the image: vectors are output channels, pixels
-/// are broadcast from the image as it lies, and each pixel's chain has the taps that lie in the image alone.
+/// Correlations of small images, where many taps fall outside of the image or much would have to be lowered: vectors are
+/// output channels, pixels are broadcast from the image as it lies, and each pixel's chain has the taps that lie in the
+/// image alone.
 ///
 /// A zero times a finite weight changes no sum but -0, and a sum that a left-out zero would have turned from -0 into +0
 /// ends in -0 or is the same. So the bits are those of the whole chain (compute/convolution.hpp) where all weights are

@@ -187,8 +187,8 @@ void gemm_tiled(tile_kernels<T> const& ks, gemm_arguments<T> const& g, Source co
   index_t const slots = m_parts == 1 ? 1 : (vectors / n_parts + 1 + ks.vectors) / ks.vectors + 2;
   index_t const stack_size = chains > 1 ? 6 * ks.rows * sliver_stride : 0;
   index_t const b_size = slots * k_most * sliver_stride;
-  // a tile has room for ks.rows rows, and at least 4 of them
-  index_t const a_size = pack_a ? (2 * m_most + ks.rows) * k_most + 64 : 0;
+  // a tile has room for ks.rows rows; the low ones of short chains have at least 4
+  index_t const a_size = pack_a ? ((k < ks.brief_k ? 2 : 1) * m_most + ks.rows) * k_most + 64 : 0;
   T* const stack =
       static_cast<T*>(scratch<gemm_scratch>(sizeof(T) * static_cast<std::size_t>(stack_size + b_size + a_size)));
   T* const b_packed = stack + stack_size;

@@ -45,6 +45,7 @@ template <class T>
   if (level == isa::level::avx512) return &conv_avx512::max_plane<conv_avx512::vector_of<T>>;
   if (level == isa::level::avx2) return &conv_avx2::max_plane<conv_avx2::vector_of<T>>;
 #endif
+  static_cast<void>(level);
   return &conv_scalar::max_plane<conv_scalar::vector_of<T>>;
 }
 
