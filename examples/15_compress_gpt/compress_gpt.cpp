@@ -195,12 +195,12 @@ std::string json_of(std::vector<row> const& rows, int ranks) {
     auto const& r = rows[i];
     std::string forms;
     for (auto const& [form, n] : r.forms)
-      forms += (forms.empty() ? "" : ", ") + shrink::detail::json_string(form) + ": " + std::to_string(n);
+      forms += (forms.empty() ? "" : ", ") + pl::io::detail::json_string(form) + ": " + std::to_string(n);
     std::string norms;
     for (auto const& n : r.norms)
-      norms += (norms.empty() ? "" : ", ") + ("{\"weight\": " + shrink::detail::json_string(n.weight)) +
+      norms += (norms.empty() ? "" : ", ") + ("{\"weight\": " + pl::io::detail::json_string(n.weight)) +
                ", \"norm\": " + number(n.ours) + ", \"plain_norm\": " + number(n.plain) + "}";
-    text += std::string(i ? "," : "") + "\n  {\"name\": " + shrink::detail::json_string(r.name) +
+    text += std::string(i ? "," : "") + "\n  {\"name\": " + pl::io::detail::json_string(r.name) +
             ", \"bits_per_character\": " + number(r.bits_per_character) + ", \"divergence\": " + number(r.divergence) +
             ", \"same_choice\": " + number(r.same_choice) + ", \"bytes\": " + std::to_string(r.file_bytes) +
             ", \"bits_per_weight\": " + number(r.bits_per_weight) +
