@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <cstdint>
 #include <cstdlib>
 #include <cstring>
 #include <limits>
@@ -89,8 +90,7 @@ std::vector<T> oracle_forward(conv2d_shape const& s, std::vector<T> const& x, st
 }
 
 // Every (output, tap) pair adds to the pixel it reads, in ascending order of (output channel, tap): each pixel meets
-// each such pair at most once, so this is the documented chain. Taps that read outside of dy add weight * 0, which
-// changes nothing in a sum that is not -0; sums of this test never are.
+// each such pair at most once, so this is the documented chain. Outputs that would lie beside dy are zeros.
 template <class T>
 std::vector<T> oracle_input(conv2d_shape const& s, std::vector<T> const& dy, std::vector<T> const& w) {
   index_t const oh = s.out_height(), ow = s.out_width(), ci = s.in_channels / s.groups, co = s.out_channels / s.groups;
@@ -117,15 +117,17 @@ std::vector<T> oracle_input(conv2d_shape const& s, std::vector<T> const& dy, std
       for (index_t c = 0; c < ci; ++c)
         for (index_t u = 0; u < s.kernel_h; ++u)
           for (index_t v = 0; v < s.kernel_w; ++v)
-            for (index_t i = 0; i < oh; ++i)
-              for (index_t j = 0; j < ow; ++j) {
+            for (index_t i = -s.dilation_h * (s.kernel_h - 1); i <= s.height + s.padding_h; ++i)
+              for (index_t j = -s.dilation_w * (s.kernel_w - 1); j <= s.width + s.padding_w; ++j) {
                 index_t const a = i * s.stride_h + u * s.dilation_h - s.padding_h,
                               b = j * s.stride_w + v * s.dilation_w - s.padding_w;
                 if (a < 0 || a >= s.height || b < 0 || b >= s.width) continue;
+                T value = 0;
+                if (i >= 0 && i < oh && j >= 0 && j < ow)
+                  value = dy[static_cast<std::size_t>(((n * s.out_channels + o) * oh + i) * ow + j)];
                 T& d =
                     dx[static_cast<std::size_t>(((n * s.in_channels + o / co * ci + c) * s.height + a) * s.width + b)];
-                d = std::fma(w[static_cast<std::size_t>(((o * ci + c) * s.kernel_h + u) * s.kernel_w + v)],
-                             dy[static_cast<std::size_t>(((n * s.out_channels + o) * oh + i) * ow + j)], d);
+                d = std::fma(w[static_cast<std::size_t>(((o * ci + c) * s.kernel_h + u) * s.kernel_w + v)], value, d);
               }
   return dx;
 }
@@ -433,58 +435,199 @@ TEST_CASE("convolution: NaN in a pixel reaches exactly the outputs that see it",
   }
 }
 
+/// The correlation that dx is where both strides are 1.
+static compute::detail::conv_geometry input_geometry(conv2d_shape const& s) {
+  return {s.out_height(), s.out_width(), s.height,      s.width,      s.kernel_h, s.kernel_w, 1, 1,
+          s.padding_h,    s.padding_w,   -s.dilation_h, -s.dilation_w};
+}
+
+/// Whether images are computed pixel by pixel at this level, without the taps beyond the border.
+template <class T>
+static bool by_pixels(isa::level level, compute::detail::conv_geometry const& g, index_t rows, index_t channels) {
+  namespace d = compute::detail;
+  return d::pixel_correlator<T>::suits(d::conv_kernels_of<T>(level), g, rows, channels);
+}
+
+/// That `call(level, out)` gives `want` at every level, bit for bit; any NaN is as good as another.
+template <class T, class Call> static void gives(std::vector<T> const& want, Call const& call) {
+  for (auto const level : levels()) {
+    INFO("instruction set " << isa::name(level));
+    std::vector<T> got(want.size());
+    call(level, got.data());
+    std::size_t differ = 0;
+    for (std::size_t i = 0; i < got.size(); ++i)
+      differ += std::isnan(want[i]) ? !std::isnan(got[i]) : std::memcmp(&got[i], &want[i], sizeof(T)) != 0;
+    CHECK(differ == 0);
+  }
+}
+
+/// The oracle's result, which every level gives.
+template <class T>
+static std::vector<T> same_forward(conv2d_shape const& s, std::vector<T> const& x, std::vector<T> const& w,
+                                   T const* bias) {
+  auto want = oracle_forward(s, x, w, bias, false);
+  gives(want, [&](isa::level level, T* y) {
+    compute::detail::conv2d_forward_host(host(), level, s, x.data(), w.data(), bias, y, activation::none);
+  });
+  return want;
+}
+template <class T>
+static std::vector<T> same_input(conv2d_shape const& s, std::vector<T> const& dy, std::vector<T> const& w) {
+  auto want = oracle_input(s, dy, w);
+  gives(want, [&](isa::level level, T* dx) {
+    compute::detail::conv2d_backward_input_host(host(), level, s, dy.data(), w.data(), dx);
+  });
+  return want;
+}
+
 // A zero beyond the border is an element of the chain. It can be left out of the arithmetic only where that changes no
 // bit: not beside weights that are not finite, and not in a chain that falls back to -0.
 TEMPLATE_TEST_CASE("convolution: zeros beyond the border meet weights that are not finite and sums of -0",
                    "[compute][convolution]", float, double) {
   using T = TestType;
-  host const space;
   conv2d_shape const s{9, 32, 8, 8, 32, 3, 3, 1, 1, 1, 1, 1, 1, 2};  // two groups; more images than are in work at once
+  for (auto const level : levels()) {
+    if (level == isa::level::scalar) continue;
+    REQUIRE(by_pixels<T>(level, compute::detail::conv_forward_geometry(s), s.group_out(), s.group_in()));
+    REQUIRE(by_pixels<T>(level, input_geometry(s), s.group_in(), s.group_out()));
+  }
   T const tiny = std::numeric_limits<T>::min(), infinity = std::numeric_limits<T>::infinity();
-  auto const same = [&](std::vector<T> const& x, std::vector<T> const& w, T const* bias) {
-    auto const want = oracle_forward(s, x, w, bias, false);
-    for (auto const level : levels()) {
-      INFO("instruction set " << isa::name(level));
-      namespace d = compute::detail;
-      if (level != isa::level::scalar)
-        REQUIRE(d::pixel_correlator<T>::suits(d::conv_kernels_of<T>(level), d::conv_forward_geometry(s), s.group_out(),
-                                              s.group_in()));
-      std::vector<T> got(want.size());
-      d::conv2d_forward_host(space, level, s, x.data(), w.data(), bias, got.data(), activation::none);
-      std::size_t differ = 0;
-      for (std::size_t i = 0; i < got.size(); ++i)
-        differ += std::isnan(want[i]) ? !std::isnan(got[i]) : std::memcmp(&got[i], &want[i], sizeof(T)) != 0;
-      CHECK(differ == 0);
-    }
-    return want;
-  };
+  auto const is_nan = [](T v) { return std::isnan(v); };
+  auto const is_plus_zero = [](T v) { return v == 0 && !std::signbit(v); };
   std::mt19937 r(3);
   auto const x = random_values<T>(r, inputs(s));
   auto w = random_values<T>(r, weights(s));
   w[5] = infinity;  // times a zero it is no number
-  auto const infinite = same(x, w, nullptr);
-  CHECK(std::count_if(infinite.begin(), infinite.end(), [](T v) { return std::isnan(v); }) > 0);
+  auto const infinite = same_forward<T>(s, x, w, nullptr), gradient = same_input(s, random_values<T>(r, outputs(s)), w);
+  CHECK(std::count_if(infinite.begin(), infinite.end(), is_nan) > 0);
+  CHECK(std::count_if(gradient.begin(), gradient.end(), is_nan) > 0);
 
   // Products too small for the type leave -0 behind, until the last row of taps: it adds products that leave +0, or at
-  // the image's lower border zeros.
-  std::vector<T> const small(x.size(), tiny);
-  std::vector<T> falling(w.size(), -tiny);
-  for (std::size_t o = 0; o < 32; ++o)
-    for (std::size_t k = 6; k < 9; ++k) falling[(o * 16 + 15) * 9 + k] = tiny;
-  auto const y = same(small, falling, nullptr);
-  CHECK(std::all_of(y.begin(), y.end(), [](T v) { return v == 0 && !std::signbit(v); }));
+  // the image's border (the lower one, and dx's upper one) zeros.
+  std::vector<T> const small(x.size(), tiny), negative(w.size(), -tiny);
+  auto falling = negative, falling_dx = negative;
+  for (std::size_t i = 0; i < 32; ++i)
+    for (std::size_t k = 6; k < 9; ++k) {
+      falling[(i * 16 + 15) * 9 + k] = tiny;                          // the last channel's, of each output
+      falling_dx[((i / 16 * 16 + 15) * 16 + i % 16) * 9 + k] = tiny;  // the last output's of a group, of each channel
+    }
+  auto const y = same_forward<T>(s, small, falling, nullptr), dx = same_input(s, small, falling_dx);
+  CHECK(std::all_of(y.begin(), y.end(), is_plus_zero));
+  CHECK(std::all_of(dx.begin(), dx.end(), is_plus_zero));
   std::vector<T> const minus(32, T(-0.0)), nothing(x.size(), T(0));
-  same(nothing, falling, minus.data());
+  same_forward(s, nothing, falling, minus.data());
 }
 
-/// Bytes of work space that one kernel takes on a thread whose own is fresh.
-template <class Kernel> static index_t bytes_of(Kernel const& kernel) {
+// Where the padding is as large as the kernel, or a kernel with holes reaches from one side of dy to the other, there
+// are pixels that meet no tap at all: their chains are zeros.
+TEMPLATE_TEST_CASE("convolution: pixels that meet no tap at all", "[compute][convolution]", float, double) {
+  using T = TestType;
+  namespace d = compute::detail;
+  std::mt19937 r(19);
+  auto const demand = [](d::conv_geometry const& g) {
+    index_t alone = 0;
+    for (index_t y = 0; y < g.out_h; ++y) alone += d::conv_reach::rows(g, y).taps() == 0;
+    for (index_t x = 0; x < g.out_w; ++x) alone += d::conv_reach::columns(g, x).taps() == 0;
+    REQUIRE(alone > 0);
+    int taken = 0;
+    for (auto const level : levels())
+      if (level != isa::level::scalar && g.out_h * g.out_w % d::conv_kernels_of<T>(level).width == 0) {
+        INFO("instruction set " << isa::name(level));
+        REQUIRE(by_pixels<T>(level, g, 16, 16));
+        ++taken;
+      }
+    return taken;
+  };
+  int const vectors = static_cast<int>(levels().size()) - 1;
+  conv2d_shape const some{2, 16, 4, 4, 16, 3, 3, 1, 1, 4, 4};  // 100 pixels: whole vectors of four
+  CHECK(demand(d::conv_forward_geometry(some)) == (sizeof(T) == 8 && vectors > 0 ? 1 : 0));
+  compare<T>(host(), r, some, true);
+  for (index_t const padding : {5, 6, 8}) {
+    index_t const pixels = padding == 5 ? 4 : padding;  // 144, 256 and 484 pixels: whole vectors of 16, and of four
+    conv2d_shape const s{2, 16, pixels, pixels, 16, 3, 3, 1, 1, padding, padding};
+    CHECK(demand(d::conv_forward_geometry(s)) >= (padding < 8 ? vectors : 0));
+    compare<T>(host(), r, s, true);
+    std::vector<T> const minus(16, T(-0.0));  // a sum of -0 meets zeros alone, some with weights below zero
+    same_forward(s, random_values<T>(r, inputs(s)), random_values<T>(r, weights(s)), minus.data());
+  }
+  conv2d_shape const holes{2, 16, 8, 8, 16, 2, 2, 1, 1, 1, 1, 7, 7};
+  CHECK(demand(input_geometry(holes)) == vectors);
+  compare<T>(host(), r, holes, true);
+}
+
+// What is asked for is enough: nothing is written behind it, and what lies in it matters to no bit.
+TEMPLATE_TEST_CASE("convolution: the work space of single pixels suffices", "[compute][convolution]", float, double) {
+  using T = TestType;
+  namespace d = compute::detail;
+  std::mt19937 r(23);
+  conv2d_shape const shapes[] = {{8, 32, 8, 8, 64, 3, 3, 1, 1, 1, 1}, {1, 16, 16, 16, 80, 3, 5, 1, 1, 1, 2},
+                                 {2, 80, 4, 8, 16, 3, 3, 1, 1, 1, 1}, {2, 16, 6, 6, 16, 3, 3, 1, 1, 6, 6},
+                                 {2, 16, 2, 8, 16, 9, 3, 1, 1, 4, 1}, {1, 16, 16, 32, 32, 3, 3, 2, 2, 1, 1}};
+  for (auto const& s : shapes)
+    for (auto const level : levels()) {
+      if (level == isa::level::scalar) continue;
+      INFO(text(s) << ", instruction set " << isa::name(level));
+      auto const g = d::conv_forward_geometry(s);
+      REQUIRE(by_pixels<T>(level, g, s.out_channels, s.in_channels));
+      auto const x = random_values<T>(r, inputs(s)), w = random_values<T>(r, weights(s));
+      d::pixel_correlator<T> c(d::conv_kernels_of<T>(level), g, s.out_channels, s.in_channels);
+      d::conv_carver count(nullptr);
+      c.carve(count);
+      constexpr std::size_t guard = 4096;
+      std::vector<unsigned char> block(count.used() + guard + 64, 0xff);  // as numbers NaN, as places nowhere
+      unsigned char* const from = block.data() + (64 - reinterpret_cast<std::uintptr_t>(block.data()) % 64);
+      d::conv_carver carver(from);
+      c.carve(carver);
+      index_t const taps = s.kernel_h * s.kernel_w;
+      REQUIRE(c.pack({w.data(), s.in_channels * taps, taps, s.kernel_w, 1}));
+      REQUIRE(c.images() >= s.batch);
+      std::vector<T> y(static_cast<std::size_t>(outputs(s)));
+      REQUIRE(c.run(s.batch, x.data(), inputs(s) / s.batch, nullptr, false, y.data(), outputs(s) / s.batch));
+      CHECK(std::all_of(from + count.used(), block.data() + block.size(), [](unsigned char b) { return b == 0xff; }));
+      CHECK(same_bits(y, oracle_forward<T>(s, x, w, nullptr, false)));
+    }
+}
+
+/// Bytes of work space (of one family) that one kernel takes on a thread whose own is fresh.
+template <class Family = compute::detail::conv_scratch, class Kernel> static index_t bytes_of(Kernel const& kernel) {
   std::size_t bytes = 0;
   std::thread([&] {
     kernel();
-    bytes = malloc_usable_size(compute::detail::scratch<compute::detail::conv_scratch>(0));
+    bytes = malloc_usable_size(compute::detail::scratch<Family>(0));
   }).join();
   return static_cast<index_t>(bytes);
+}
+
+TEST_CASE("convolution: the work space of single pixels is kept, and does not know the batch",
+          "[compute][convolution]") {
+  using namespace pleat::compute::detail;
+  conv2d_shape const s{9, 32, 8, 8, 32, 3, 3, 1, 1, 1, 1};
+  auto many = s;
+  many.batch = 40;  // five times as many as are in work at once
+  std::mt19937 r(5);
+  auto const x = random_values<float>(r, inputs(many)), w = random_values<float>(r, weights(s)),
+             dy = random_values<float>(r, outputs(many));
+  std::vector<float> y(dy.size()), dx(x.size());
+  for (auto const l : levels()) {
+    if (l == isa::level::scalar) continue;
+    REQUIRE(by_pixels<float>(l, conv_forward_geometry(s), s.out_channels, s.in_channels));
+    REQUIRE(by_pixels<float>(l, input_geometry(s), s.in_channels, s.out_channels));
+    auto const both = [&](conv2d_shape const& shape) {
+      conv_forward_task<float>{shape, l, 1, x.data(), w.data(), nullptr, y.data(), false}(0);
+      conv_input_task<float>{shape, l, 1, dy.data(), w.data(), dx.data()}(0);
+    };
+    CHECK(bytes_of<conv_pixel_scratch>([&] { both(many); }) == bytes_of<conv_pixel_scratch>([&] { both(s); }));
+    std::thread([&] {
+      CHECK(malloc_usable_size(scratch<conv_pixel_scratch>(0)) == 0);
+      both(s);
+      auto const* const block = scratch<conv_pixel_scratch>(0);
+      CHECK(malloc_usable_size(scratch<conv_pixel_scratch>(0)) > 0);
+      both(many);
+      both(s);
+      CHECK(scratch<conv_pixel_scratch>(0) == block);  // none of them asked for another
+      CHECK(malloc_usable_size(scratch<conv_scratch>(0)) == 0);
+    }).join();
+  }
 }
 
 TEST_CASE("convolution: images are not unrolled in memory: the work space knows neither the batch nor large images",
