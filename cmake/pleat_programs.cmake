@@ -18,10 +18,13 @@ if(nlohmann_json_FOUND)
   target_link_libraries(pleat_dev INTERFACE nlohmann_json::nlohmann_json)
 endif()
 
-# For what runs for a moment and takes long to compile: command lines, tests of whole models.
+# For what takes long to compile and runs for a moment: command lines, tests of whole models; and for programs of many sources whose
+# loops are instances of pleat::kernels, which are optimised as the build is: what such a program compiles itself is calls.
 set(pleat_unoptimised "")
+set(pleat_lightly_optimised "")
 if(CMAKE_CXX_COMPILER_ID MATCHES "GNU|Clang" AND NOT Kokkos_COMPILE_LANGUAGE STREQUAL "CUDA")
   set(pleat_unoptimised -O0)
+  set(pleat_lightly_optimised $<$<CONFIG:Release>:-O1>)
 endif()
 
 # Under the address sanitizer a program unloads nothing (tests/support/keep_loaded.cpp), or leaks of Open MPI's plug-ins have no name.
