@@ -6,6 +6,7 @@
 //   compress_gpt MODEL.safetensors --data input.txt --json figures.json
 //   mpirun -n 2 compress_gpt MODEL.safetensors --data input.txt            the same figures
 #include <CLI/CLI.hpp>
+#include <nlohmann/json.hpp>
 
 #include <pleat/pleat.hpp>
 
@@ -189,25 +190,21 @@ void print(std::vector<row> const& rows) {
 }
 
 std::string json_of(std::vector<row> const& rows, int ranks) {
-  auto const number = [](double x) { return shrink::detail::json_number(x); };
-  std::string text = "{\"ranks\": " + std::to_string(ranks) + ", \"rows\": [";
-  for (std::size_t i = 0; i < rows.size(); ++i) {
-    auto const& r = rows[i];
-    std::string forms;
-    for (auto const& [form, n] : r.forms)
-      forms += (forms.empty() ? "" : ", ") + pl::io::detail::json_string(form) + ": " + std::to_string(n);
-    std::string norms;
-    for (auto const& n : r.norms)
-      norms += (norms.empty() ? "" : ", ") + ("{\"weight\": " + pl::io::detail::json_string(n.weight)) +
-               ", \"norm\": " + number(n.ours) + ", \"plain_norm\": " + number(n.plain) + "}";
-    text += std::string(i ? "," : "") + "\n  {\"name\": " + pl::io::detail::json_string(r.name) +
-            ", \"bits_per_character\": " + number(r.bits_per_character) + ", \"divergence\": " + number(r.divergence) +
-            ", \"same_choice\": " + number(r.same_choice) + ", \"bytes\": " + std::to_string(r.file_bytes) +
-            ", \"bits_per_weight\": " + number(r.bits_per_weight) +
-            ", \"characters_per_second\": " + number(r.characters_per_second) + ", \"norms\": [" + norms +
-            "], \"forms\": {" + forms + "}}";
+  nlohmann::json all{{"ranks", ranks}, {"rows", nlohmann::json::array()}};
+  for (auto const& r : rows) {
+    auto norms = nlohmann::json::array();
+    for (auto const& n : r.norms) norms.push_back({{"weight", n.weight}, {"norm", n.ours}, {"plain_norm", n.plain}});
+    all["rows"].push_back({{"name", r.name},
+                           {"bits_per_character", r.bits_per_character},
+                           {"divergence", r.divergence},
+                           {"same_choice", r.same_choice},
+                           {"bytes", r.file_bytes},
+                           {"bits_per_weight", r.bits_per_weight},
+                           {"characters_per_second", r.characters_per_second},
+                           {"norms", norms},
+                           {"forms", r.forms}});
   }
-  return text + "\n]}\n";
+  return all.dump(2) + "\n";
 }
 
 void run(options const& o, pl::world& world) {
