@@ -119,12 +119,15 @@ TEST_CASE("without a number, threads are those of the environment, else the core
   setenv("KOKKOS_NUM_THREADS", "4", 1);
   CHECK(threads_of({}) == 4);
   unsetenv("KOKKOS_NUM_THREADS"), unsetenv("OMP_NUM_THREADS");
-#if defined(__linux__) && defined(_OPENMP)
+#ifdef __linux__
   cpu_set_t all;
   REQUIRE(sched_getaffinity(0, sizeof all, &all) == 0);
-  auto const cores = [](cpu_set_t const& set) {  // OpenMP may have bound this thread: OMP_PROC_BIND, OMP_PLACES
-    int const count = CPU_COUNT(&set);
-    return omp_get_proc_bind() == omp_proc_bind_false ? count : std::max(count, omp_get_num_procs());
+  auto const cores = [](cpu_set_t const& set) {
+    int count = CPU_COUNT(&set);
+#ifdef _OPENMP  // it may have bound this thread: OMP_PROC_BIND, OMP_PLACES
+    if (omp_get_proc_bind() != omp_proc_bind_false) count = std::max(count, omp_get_num_procs());
+#endif
+    return count;
   };
   CHECK(threads_of({}) == std::min(cores(all), pleat::kokkos_guard::most_threads));
   cpu_set_t one;
