@@ -199,13 +199,13 @@ TEST_CASE("a tool hears a launch by its functor, and who has no tool pays for no
   compute::detail::loop_portable(instance(1), 1,
                                  compute::detail::map_body<compute::detail::gelu_value, float>{x.data(), z.data()});
   Kokkos::Tools::Experimental::set_callbacks(before);
-  if (instance(2).concurrency() == 1) launches.insert(launches.begin(), "{anonymous}::count_body");
-  REQUIRE(launches.size() == 3);
-  for (int const i : {0, 1}) {
+  std::size_t const loops = instance(2).concurrency() > 1 ? 2 : 1;  // on one thread for_each is a call and no launch
+  REQUIRE(launches.size() == loops + 1);
+  for (std::size_t i = 0; i < loops; ++i) {
     INFO(launches[i]);
     CHECK(launches[i].ends_with("::count_body"));
   }
-  CHECK(launches[2].find("map_body<pleat::compute::detail::gelu_value, float>") != std::string::npos);
+  CHECK(launches[loops].find("map_body<pleat::compute::detail::gelu_value, float>") != std::string::npos);
   CHECK(pleat::launch_label<count_body>() == "pleat");
 }
 
