@@ -167,13 +167,13 @@ template <class T> class bucket_sum {
   std::span<index_t const> counts_;
   std::unique_ptr<comm::lane_request<T>> lanes_;
   std::unique_ptr<comm::narrow_request<T>> narrow_, across_;
-  comm::request request_, exact_request_;
   std::vector<index_range> exact_;  // of the bucket
   std::vector<T> exact_sums_;
   std::vector<T const*> read_;
   T* out_ = nullptr;
   T* whole_ = nullptr;  // of a coded sum: the bucket, as it lies
   int half_ = 0;
+  comm::request request_, exact_request_;  // end before the buffers that they read
 };
 
 }  // namespace pleat::parallel
