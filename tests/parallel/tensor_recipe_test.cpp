@@ -321,6 +321,20 @@ TEST_CASE("batch norm between convolutions works on the channels that are here: 
   }
 }
 
+TEST_CASE("batch norm of channels that are all on one rank: the ranks agree on what they sum") {
+  auto const one = nn::sequential(nn::conv2d("c1", 3, 1, 3, {.bias = false}), nn::batch_norm("norm", 1), nn::relu(),
+                                  nn::conv2d("c2", 1, 4, 1), nn::flatten(), nn::linear("fc", 64, 4));
+  auto const four = nn::sequential(nn::linear("c1", 12, 4, {.bias = false}), nn::batch_norm("norm", 4), nn::relu(),
+                                   nn::linear("c2", 4, 4));
+  for (int ranks : {2, 3}) {
+    same_as_serial(walk_on(ranks, par::tensor_parallel(one, {par::column("c1.*")}), {3, 3, 6, 6}, 0, 4),
+                   walk(one, nullptr, {3, 3, 6, 6}, 0, 4), ranks);
+    same_as_serial(
+        walk_on(ranks, par::tensor_parallel(four, {par::column("c1.*", 4), par::row("c2.*", 4)}), {7, 12}, 0, 4),
+        walk(four, nullptr, {7, 12}, 0, 4), ranks);
+  }
+}
+
 TEST_CASE("layers side by side may have cut weights, concatenated or summed") {
   auto const side = [](nn::merge how) {
     return nn::sequential(nn::linear("in", 12, 10),

@@ -136,7 +136,7 @@ template <class T = float, class Space = Kokkos::DefaultExecutionSpace> class ba
     }
     auto const cut = cut_of(p, m);
     saved s;
-    s.first = first, s.cut = c < features();
+    s.first = first, s.cut = x.layout().cut();  // on all ranks alike: one of them may have all channels
     s.moments = wide_tensor::allocate(*p.where, {2, cut.count, c});
     wide* const mean = s.moments.data();
     wide* const variance = mean + cut.count * c;
