@@ -237,6 +237,19 @@ TEST_CASE("local: requests under way when a rank dies end with its name, and des
   CHECK_THAT(said[1], ContainsSubstring("gone"));
 }
 
+TEST_CASE("a time-out of infinity waits for ever") {
+  comm::run_local(2, [](comm::communicator c) {
+    c.set_timeout(std::numeric_limits<double>::infinity());
+    if (c.rank() == 1) std::this_thread::sleep_for(std::chrono::milliseconds(50));  // the other one is asleep by then
+    if (c.all_reduce_value(1) != 2) throw std::runtime_error("another sum");
+    if (c.rank() == 1) std::this_thread::sleep_for(std::chrono::milliseconds(50));
+    int x = c.rank();
+    if (c.rank() == 0) c.receive(std::span<int>(&x, 1), 1);
+    else c.send(std::span<int>(&x, 1), 0);
+    if (x != 1) throw std::runtime_error("another message");
+  });
+}
+
 TEST_CASE("local: a time-out names who did not come, on every rank that waits, and on the one that comes too late") {
   std::atomic<int> waiting{0}, gave_up{0};
   auto const said = on_ranks(4, [&](comm::communicator& c, std::string&) {

@@ -109,7 +109,7 @@ class local_core_of : public local_operation, public std::enable_shared_from_thi
     return s != open;
   }
 
-  /// Waits for the operation. `seconds` < 0: for ever. \throws error if it failed or somebody did not come
+  /// Waits for the operation. `seconds` < 0, or more than clocks can count: for ever. \throws error if it failed or somebody did not come
   void finish(collective& op, int rank, double seconds) {
     if (!wait_until([&] { return op.state.load(std::memory_order_acquire) != open; }, seconds))
       give_up(op, rank, seconds);
@@ -303,6 +303,7 @@ class local_core_of : public local_operation, public std::enable_shared_from_thi
   /// before a millisecond, for whoever is woken comes late, and ranks that compute alike come together.
   /// \returns false when `seconds` (≥ 0) passed first
   template <class Done> bool wait_until(Done const& is_done, double seconds) {
+    bool const for_ever = !(seconds >= 0 && seconds < 1e9);  // infinity, too: a clock's count cannot hold it
     for (int i = 0; i < spins_; ++i) {
       if (is_done()) return true;
 #if defined(__x86_64__) || defined(__i386__)
@@ -322,7 +323,7 @@ class local_core_of : public local_operation, public std::enable_shared_from_thi
     ++sleepers_;
     bool in_time = true;
     while (!is_done() && in_time) {
-      if (seconds < 0) changed_.wait(lock);
+      if (for_ever) changed_.wait(lock);
       else in_time = changed_.wait_until(lock, limit) == std::cv_status::no_timeout;
     }
     --sleepers_;
