@@ -113,3 +113,8 @@ TEST_CASE("elements at a kink are told from wrong ones") {
   CHECK(at.worst().kinks > 0);
   CHECK_FALSE(at.good());
 }
+
+TEST_CASE("a pass that does not train is refused: there is nothing that backward could begin with") {
+  CHECK_THROWS_WITH(nn::check_gradients(scaled("s", 4), {5, 4}, {.training = false}),
+                    ContainsSubstring("training is false") && ContainsSubstring("Leave training at true"));
+}

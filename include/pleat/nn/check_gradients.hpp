@@ -23,7 +23,8 @@ struct check_options {
   index_t elements = 64;    ///< tried per array, spread over it; 0: all
   double tolerance = 1e-7;  ///< of the relative error; see check_gradients for what to expect
   double input_scale = 1;   ///< inputs are uniform in ±this
-  bool training = true;     ///< the pass says so: dropout and batch statistics are on
+  /// the pass says so: dropout and batch statistics are on. Never false: backward begins with what such a pass saves
+  bool training = true;
 };
 
 /// What was found for one array.
@@ -233,9 +234,13 @@ template <class L> class gradient_checker {
 /// 10⁻¹⁴·|f⁽⁵⁾| (truncation) and 3/2·ε·|f|/h ≈ 5·10⁻¹³·|f| (rounding of f, times the chain's length): with derivatives
 /// of the order of one, 10⁻¹² to 10⁻¹⁰ relative to the largest gradient of the array. The default tolerance of 10⁻⁷
 /// leaves room for steep functions and is still far below what a wrong formula gives.
+/// \throws error for options.training = false
 template <class L>
 [[nodiscard]] gradient_report check_gradients(L layer, extents const& in, check_options options = {}) {
   static_assert((demand_trainable_layer<L>(), true));
+  if (!options.training)
+    throw error{"nn::check_gradients", "training is false, and a pass that does not train saves nothing for backward",
+                "Leave training at true; give dropouts a probability of 0 to check a network without them"};
   return detail::gradient_checker<L>(std::move(layer), in, options).run();
 }
 
