@@ -184,6 +184,28 @@ TEST_CASE("rows over 1, 2, 3 and 4 ranks decompose as one matrix does", "[comput
   }
 }
 
+TEST_CASE("rows that are not whole, or are more than there are to be, are refused; one row or none will do",
+          "[compute][tsqr]") {
+  pleat::comm::communicator c{pleat::comm::self{}};
+  matrix const seven(7, 1.0);
+  for (index_t const n : {index_t{3}, index_t{0}, index_t{-7}})
+    CHECK_THROWS_MATCHES(
+        compute::tsqr(c, n, seven), pleat::error,
+        MessageMatches(ContainsSubstring("compute::tsqr: 7 numbers are no rows of " + std::to_string(n)) &&
+                       ContainsSubstring("whole rows of n numbers, with n of 1 or more")));
+  for (index_t const m : {index_t{6}, index_t{-1}})
+    CHECK_THROWS_MATCHES(compute::svd_of_rows(c, m, 1, seven), pleat::error,
+                         MessageMatches(ContainsSubstring("compute::svd_of_rows: a rank has 7 numbers of " +
+                                                          std::to_string(m) + " rows of 1 on all ranks")));
+  CHECK_THROWS_MATCHES(compute::svd_of_rows(c, 7, 0, seven), pleat::error,
+                       MessageMatches(ContainsSubstring("7 numbers are no rows of 0")));
+  auto const r = compute::tsqr(c, 7, seven);  // of one row: that row, then zeros
+  REQUIRE(r.size() == 49);
+  for (std::size_t i = 0; i < 49; ++i) CHECK(std::fabs(r[i]) == (i < 7 ? 1.0 : 0.0));
+  CHECK(compute::tsqr(c, 2, {}) == matrix(4, 0.0));
+  CHECK(compute::svd_of_rows(c, 0, 2, {}).s.empty());
+}
+
 #ifdef PLEAT_TEST_LAPACK
 TEST_CASE("a workspace that LAPACK cannot count is refused with the extents", "[compute][svd]") {
   CHECK(compute::lapack::detail::workspace(3, 4, 117.0) == 117);

@@ -33,8 +33,10 @@ namespace detail {
 }
 }  // namespace detail
 
-/// R [n, n] with RᵀR = AᵀA, of the matrix whose rows (in order of rank) are everybody's `rows`: row-major [any, n]. The
-/// same bits on every rank; for other numbers of ranks it differs by rounding, as sums do. Collective.
+/// R [n, n] with RᵀR = AᵀA, of the matrix whose rows (in order of rank) are everybody's `rows`: row-major [any, n], on
+/// a rank or on all of them fewer than columns, too. The same bits on every rank; for other numbers of ranks it differs
+/// by rounding, as sums do. Collective.
+/// \throws pleat::error for rows that are not whole
 [[nodiscard]] inline std::vector<double> tsqr(comm::communicator& ranks, index_t n, std::span<double const> rows) {
   if (n < 1 || static_cast<index_t>(rows.size()) % n != 0)
     throw error{"compute::tsqr", std::to_string(rows.size()) + " numbers are no rows of " + std::to_string(n),
@@ -58,8 +60,14 @@ namespace detail {
 /// Singular values and right singular vectors of such a matrix, the same bits on every rank. U's local rows are
 /// `rows`·Vᵀ/s. `u` is left empty.
 /// \param m how many rows there are on all ranks together
+/// \throws pleat::error for rows that are not whole, and for more of them than m
 [[nodiscard]] inline thin_svd svd_of_rows(comm::communicator& ranks, index_t m, index_t n, std::span<double const> rows,
                                           svd_solver solver = svd) {
+  if (m < 0 || (n > 0 && static_cast<index_t>(rows.size()) / n > m))
+    throw error{"compute::svd_of_rows",
+                "a rank has " + std::to_string(rows.size()) + " numbers of " + std::to_string(m) + " rows of " +
+                    std::to_string(n) + " on all ranks",
+                "Say as m how many rows there are on all ranks together"};
   auto f = solver(n, n, tsqr(ranks, n, rows));
   index_t const r = std::min(m, n);
   f.s.resize(static_cast<std::size_t>(r));
