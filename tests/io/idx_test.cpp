@@ -123,6 +123,11 @@ TEST_CASE("what the format cannot hold is not written", "[io][idx]") {
                (void)io::encode_idx({pleat::dtype::u8, {3}, std::vector<std::byte>(2)});
              }),
              ContainsSubstring("2 bytes do not fit [3]"));
+  // 2^64 elements, of which a product without a check leaves none
+  CHECK_THAT(words([] {
+               (void)io::encode_idx({pleat::dtype::u8, {65536, 65536, 65536, 65536}, {}});
+             }),
+             ContainsSubstring("0 bytes do not fit [65536, 65536, 65536, 65536]"));
 }
 
 TEST_CASE("ten thousand damaged IDX files: an error or a valid array, never more", "[io][idx][hostile]") {

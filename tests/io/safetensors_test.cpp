@@ -144,6 +144,18 @@ TEST_CASE("what a file cannot hold is not written", "[io][safetensors]") {
   CHECK_THAT(words([&] { w.add<float>("__metadata__", {6}, c.a); }), ContainsSubstring("the format reserves it"));
   CHECK_THAT(words([&] { w.add<float>("\xff", {6}, c.a); }), ContainsSubstring("no UTF-8"));
   CHECK_THAT(words([&] { w.metadata("k", "\xff"); }), ContainsSubstring("no UTF-8"));
+  // 2^64 elements, of which a product without a check leaves none; the same beside an extent of 0; 2^64 bytes
+  constexpr pleat::index_t half = pleat::index_t{1} << 32;
+  for (pleat::extents const& shape :
+       {pleat::extents{half, half}, pleat::extents{half, 0, half}, pleat::extents{half, half / 8}}) {
+    INFO(shape.to_string());
+    auto const refused =
+        ContainsSubstring("the shape " + shape.to_string() + " of tensor 'x' has more bytes than 62 bits can count");
+    CHECK_THAT(words([&] { w.add<double>("x", shape, {}); }), refused);
+    CHECK_THAT(words([&] { w.describe("x", pleat::dtype::f64, shape); }), refused);
+  }
+  w.describe("x", pleat::dtype::u8, {half, half / 4});  // 2^62 bytes
+  CHECK(w.entries().size() == 7);                       // the content's six and this one: nothing of what was refused
 }
 
 TEST_CASE("a file whose arrays come one by one, in any order, has the bytes of one that is written at once",

@@ -4,6 +4,8 @@
 #include <pleat/tensor/tensor.hpp>
 
 #include <catch2/catch_test_macros.hpp>
+#include <catch2/matchers/catch_matchers.hpp>
+#include <catch2/matchers/catch_matchers_string.hpp>
 
 #include <string>
 #include <vector>
@@ -46,6 +48,16 @@ TEST_CASE("a tensor shares its block, and rows and reshape share it too") {
   CHECK_THROWS_AS(t.reshape({5, 5}), pleat::error);
   CHECK_THROWS_AS(tensor::wrap(nullptr, {1}), pleat::error);
   CHECK(tensor::allocate(where, {0, 6}).data() == nullptr);
+}
+
+TEST_CASE("a shape whose bytes no number counts is refused, not made smaller") {
+  pleat::context<space> where(pleat::make_instance<space>(1));
+  constexpr pleat::index_t half = pleat::index_t{1} << 32;
+  for (pleat::extents const& shape :
+       {pleat::extents{half, half}, pleat::extents{half, 0, half}, pleat::extents{half, half / 8}})
+    CHECK_THROWS_WITH(tensor::allocate(where, shape),
+                      Catch::Matchers::ContainsSubstring("tensor::allocate: the shape " + shape.to_string() +
+                                                         " has more bytes than 62 bits can count"));
 }
 
 TEST_CASE("elements travel to the host and back unchanged") {

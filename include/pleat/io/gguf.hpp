@@ -22,7 +22,6 @@
 #include <vector>
 
 #include <pleat/base/config.hpp>
-#include <pleat/io/detail/array_bytes.hpp>
 #include <pleat/io/detail/byte_reader.hpp>
 #include <pleat/io/detail/entry_table.hpp>
 #include <pleat/io/detail/json.hpp>

@@ -17,8 +17,8 @@
 #include <vector>
 
 #include <pleat/base/config.hpp>
-#include <pleat/io/detail/array_bytes.hpp>
 #include <pleat/io/ggml_type.hpp>
+#include <pleat/tensor/detail/array_bytes.hpp>
 #include <pleat/tensor/extents.hpp>
 
 namespace pleat::io {
@@ -88,7 +88,8 @@ PLEAT_ONCE [[nodiscard]] gguf_size gguf_bytes(ggml_type const& t, extents const&
   if (row % t.block != 0)
     return {0, what + " has rows of " + std::to_string(row) + " numbers, expected a multiple of " +
                    std::to_string(t.block)};
-  auto const n = array_bytes(shape, static_cast<std::uint64_t>(t.bytes), static_cast<std::uint64_t>(t.block));
+  auto const n =
+      pleat::detail::array_bytes(shape, static_cast<std::uint64_t>(t.bytes), static_cast<std::uint64_t>(t.block));
   if (!n) return {0, what + " has more bytes than 62 bits can count"};
   return {*n, {}};
 }

@@ -16,9 +16,9 @@
 
 #include <pleat/base/as_span.hpp>
 #include <pleat/base/config.hpp>
-#include <pleat/io/detail/array_bytes.hpp>
 #include <pleat/io/file.hpp>
 #include <pleat/io/gzip.hpp>
+#include <pleat/tensor/detail/array_bytes.hpp>
 #include <pleat/tensor/dtype.hpp>
 #include <pleat/tensor/extents.hpp>
 
@@ -116,7 +116,7 @@ template <class Fill> [[nodiscard]] idx_array read_idx_from(Fill&& fill, std::ui
     list[i] = n;
   }
   a.shape = extents(std::span<index_t const>(list, static_cast<std::size_t>(rank)));
-  auto const size = array_bytes(a.shape, size_of(a.type));
+  auto const size = pleat::detail::array_bytes(a.shape, size_of(a.type));
   if (!size || *size > most)
     throw error{call,
                 "the header announces " + a.shape.to_string() + " elements of " + std::to_string(size_of(a.type)) +
@@ -181,7 +181,7 @@ PLEAT_ONCE [[nodiscard]] std::vector<std::byte> encode_idx(idx_array const& a) {
                   "Cut the array into several files"};
     for (int b = 3; b >= 0; --b) out.push_back(static_cast<std::byte>(n >> (8 * b)));
   }
-  if (a.bytes.size() != static_cast<std::uint64_t>(a.shape.size()) * size_of(a.type))
+  if (a.bytes.size() != pleat::detail::array_bytes(a.shape, size_of(a.type)))
     throw error{"io::encode_idx", std::to_string(a.bytes.size()) + " bytes do not fit " + a.shape.to_string(),
                 "Give the shape that the elements have, or the elements that the shape has"};
   std::size_t const header = out.size();

@@ -20,11 +20,11 @@
 
 #include <pleat/base/as_span.hpp>
 #include <pleat/base/config.hpp>
-#include <pleat/io/detail/array_bytes.hpp>
 #include <pleat/io/detail/entry_table.hpp>
 #include <pleat/io/detail/json.hpp>
 #include <pleat/io/detail/shown.hpp>
 #include <pleat/io/file.hpp>
+#include <pleat/tensor/detail/array_bytes.hpp>
 #include <pleat/tensor/dtype.hpp>
 #include <pleat/tensor/extents.hpp>
 
@@ -223,7 +223,7 @@ class safetensors_file {
                  : !has_shape ? "shape"
                               : "data_offsets"));
 
-    auto const bytes = detail::array_bytes(e.shape, size_of(e.type));
+    auto const bytes = pleat::detail::array_bytes(e.shape, size_of(e.type));
     if (!bytes)
       scan.fail("the shape " + e.shape.to_string() + " of tensor " + detail::shown(e.name) +
                 " has more bytes than 62 bits can count");
@@ -288,7 +288,7 @@ class safetensors_writer {
   /// The bytes must live until the file is written. \throws error: a name that was there already, is reserved or is no
   /// UTF-8; bytes that do not fit
   PLEAT_ONCE void add(tensor_view t) {
-    check_name(t);
+    check(t);
     if (need(t) != t.bytes.size())
       throw error{call,
                   "tensor " + detail::shown(t.name) + " of shape " + t.shape.to_string() + " needs " +
@@ -303,7 +303,7 @@ class safetensors_writer {
   /// Adds an array whose bytes somebody else writes: for header() and entries() only.
   PLEAT_LAZY void describe(std::string name, dtype type, extents const& shape) {
     tensor_view const t{std::move(name), type, shape, {}};
-    check_name(t);
+    check(t);
     enter(t);
   }
   /// Sets an entry of `__metadata__`. \throws error for what is no UTF-8
@@ -351,24 +351,28 @@ class safetensors_writer {
 
  private:
   static constexpr char const* call = "io::safetensors_writer";
+  /// Of what check() let through.
   PLEAT_LAZY [[nodiscard]] static std::uint64_t need(tensor_view const& t) {
     return static_cast<std::uint64_t>(t.shape.size()) * size_of(t.type);
   }
-  PLEAT_ONCE static void check_name(tensor_view const& t) {
+  PLEAT_ONCE static void check(tensor_view const& t) {
     if (t.name == "__metadata__")
       throw error{call, "'__metadata__' is no name for a tensor: the format reserves it", "Give it another name"};
     if (detail::first_not_utf8(t.name) != std::string_view::npos)
       throw error{call, "the name of a tensor of shape " + t.shape.to_string() + " is no UTF-8",
                   "Give it a name of letters and digits"};
+    if (!pleat::detail::array_bytes(t.shape, size_of(t.type)))
+      throw error{call,
+                  "the shape " + t.shape.to_string() + " of tensor " + detail::shown(t.name) +
+                      " has more bytes than 62 bits can count",
+                  "Give it the shape of what there is to write"};
   }
   PLEAT_ONCE void enter(tensor_view const& t) {
-    auto const [it, fresh] = tensors_.emplace(key{-static_cast<int>(t.type), t.name}, t);
-    bool twice = !fresh;
-    for (int i = 0; i <= static_cast<int>(dtype::u64) && !twice; ++i)
-      twice = -i != it->first.first && tensors_.contains(key{-i, t.name});
-    if (twice)
-      throw error{call, "the name " + detail::shown(t.name) + " was given to two tensors",
-                  "Give every tensor a name of its own"};
+    for (int i = 0; i <= static_cast<int>(dtype::u64); ++i)
+      if (tensors_.contains(key{-i, t.name}))
+        throw error{call, "the name " + detail::shown(t.name) + " was given to two tensors",
+                    "Give every tensor a name of its own"};
+    tensors_.emplace(key{-static_cast<int>(t.type), t.name}, t);
   }
   using key = std::pair<int, std::string>;  // larger element types first
   std::map<key, tensor_view> tensors_;

@@ -12,6 +12,7 @@
 
 #include <pleat/base/context.hpp>
 #include <pleat/tensor/axis_layout.hpp>
+#include <pleat/tensor/detail/array_bytes.hpp>
 #include <pleat/tensor/dtype.hpp>
 #include <pleat/tensor/extents.hpp>
 
@@ -30,10 +31,15 @@ template <class T, class Space = Kokkos::DefaultExecutionSpace> class tensor {
   tensor() = default;
 
   /// Uninitialised memory of this shape from the context's pool.
+  /// \throws pleat::error for a shape whose bytes no number counts
   [[nodiscard]] static tensor allocate(context<Space>& where, extents const& shape) {
+    auto const bytes = detail::array_bytes(shape, sizeof(T));
+    if (!bytes)
+      throw error{"tensor::allocate", "the shape " + shape.to_string() + " has more bytes than 62 bits can count",
+                  "Look for an extent that is no count of anything"};
     tensor t;
     t.shape_ = shape;
-    t.block_ = pool_handle<Space>(where.pool().take(static_cast<std::size_t>(shape.size()) * sizeof(T)));
+    t.block_ = pool_handle<Space>(where.pool().take(static_cast<std::size_t>(*bytes)));
     t.data_ = static_cast<T*>(t.block_.data());
     return t;
   }

@@ -1,7 +1,7 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 /// \file
-/// How many bytes an array of a file takes, where the file says its shape. Needs no Kokkos.
+/// How many bytes an array takes, where a file or a user says its shape. Needs no Kokkos.
 #pragma once
 
 #include <cstdint>
@@ -10,7 +10,7 @@
 #include <pleat/base/config.hpp>
 #include <pleat/tensor/extents.hpp>
 
-namespace pleat::io::detail {
+namespace pleat::detail {
 
 /// Bytes of an array whose elements come in blocks of `block` numbers in `bytes` bytes. Empty if the bytes, the
 /// numbers, or the product of the extents that are not 0 are above 2^62: an extent of 0 forgives nothing, as whoever
@@ -28,4 +28,4 @@ PLEAT_LAZY [[nodiscard]] inline std::optional<std::uint64_t> array_bytes(extents
   return empty ? 0 : n;
 }
 
-}  // namespace pleat::io::detail
+}  // namespace pleat::detail
