@@ -937,6 +937,33 @@ TEST_CASE("where training did not go on from what was asked for, that is said wi
   CHECK(*third.resumed_at == *second.resumed_at);  // the first epoch's: the second's was the newest
 }
 
+TEST_CASE("a layer's name with quotes and a backslash goes into a checkpoint and out again, and so do groups by it") {
+  auto const data = test_digits();
+  folder const f;
+  auto alone = one_rank();
+  std::string const name = "it's \"fc\\1\"\n";
+  auto const odd = pl::nn::sequential(pl::nn::flatten(), pl::nn::linear(name, 64, 32), pl::nn::relu(),
+                                      pl::nn::linear("fc2", 32, 10));
+  auto const trained = [&](std::vector<pl::nn::parameter_group> groups) {
+    auto m = pl::parallel::build(odd, pl::plan::search(odd, alone, {.global_batch = 48, .deterministic = true}), alone,
+                                 {.seed = 4});
+    auto options = quiet(1);
+    options.groups = std::move(groups);
+    options.checkpoint = f.path(), options.resume = true;
+    return pl::run::fit(m, data.train, options).remarks;
+  };
+  std::vector<pl::nn::parameter_group> const frozen{{.pattern = name + ".weight", .frozen = true}};
+  (void)trained(frozen);
+  CHECK(trained(frozen).empty());  // read back as they were
+  auto const none = trained({});
+  REQUIRE(none.size() == 1);
+  CHECK(none[0] == "groups was ('it''s \"fc\\1\"\n.weight', frozen) and is none from here on");
+  // what one name holds is no other group
+  auto const words = [](std::vector<pl::nn::parameter_group> const& g) { return pl::run::detail::words_of_groups(g); };
+  CHECK(words({{.pattern = "a'; 'b"}}) == "('a''; ''b')");
+  CHECK(words({{.pattern = "a"}, {.pattern = "b"}}) == "('a'; 'b')");
+}
+
 TEST_CASE("what a run that goes on has otherwise than the one before is said") {
   auto const data = test_digits();
   folder const f;
