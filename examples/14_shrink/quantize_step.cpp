@@ -39,16 +39,14 @@ void other_pattern(kitchen& k, pl::compress::recipe_step const& s, pl::compress:
         return;
       if (!w.trainable()) {
         left += " " + w.name;
-        return pl::compress::detail::say(k.m, {},
-                                         "'" + s.to_string() + "' left '" + w.name + "': it is encoded already");
+        return k.m.say("'" + s.to_string() + "' left '" + w.name + "': it is encoded already");
       }
       auto const columns = codec::columns_of(w.whole());
       any = any || columns % pattern.m == 0;
       if (columns % pattern.m == 0) return;
       left += " " + w.name;
-      pl::compress::detail::say(k.m, {},
-                                "'" + s.to_string() + "' left '" + w.name + "' as it is: " + std::to_string(pattern.m) +
-                                    " does not divide its " + std::to_string(columns) + " columns");
+      k.m.say("'" + s.to_string() + "' left '" + w.name + "' as it is: " + std::to_string(pattern.m) +
+              " does not divide its " + std::to_string(columns) + " columns");
     });
   if (!any)
     throw pl::error{"compress::recipe", "'" + s.to_string() + "' fits no weight",

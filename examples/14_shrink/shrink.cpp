@@ -96,7 +96,7 @@ void demand_finite(std::vector<pl::io::stored_weight> const& weights, std::strin
         decltype(of) x{};
         for (std::size_t i = 0; i + sizeof x <= p.bytes.size(); i += sizeof x) {
           std::memcpy(&x, p.bytes.data() + i, sizeof x);
-          if (double const v = pl::detail::number(x); !std::isfinite(v))
+          if (auto const v = static_cast<pl::wide_t<decltype(of)>>(x); !std::isfinite(v))
             throw pl::error{"shrink '" + path + "'",
                             "element " + std::to_string(i / sizeof x) + " of '" + w.name + p.suffix + "' is " +
                                 (std::isnan(v) ? "NaN" : "infinite"),
