@@ -596,6 +596,21 @@ TEST_CASE("cached targets of data that differ between ranks are refused on every
   }
 }
 
+TEST_CASE("targets that are asked for in one batch, however large, are those of many") {
+  auto const train = data(80);
+  scratch file("batch");
+  std::array<std::vector<float>, 2> many, one;
+  pleat::comm::run_local(2, [&](pleat::comm::communicator all) {
+    auto w = alone();
+    auto const model = build(w);
+    compress::teacher const large(model);
+    auto const r = static_cast<std::size_t>(all.rank());
+    many[r] = compress::cache_targets(large, train, all, file.path, 0, 7).scores;
+    one[r] = compress::cache_targets(large, train, all, file.path, 0, std::numeric_limits<index_t>::max()).scores;
+  });
+  CHECK((many[0].size() == 320 && one == many && many[0] == many[1]));
+}
+
 TEST_CASE("all scores on disk teach like the model, the largest few nearly") {
   auto w = alone();
   auto const train = data(80);

@@ -14,6 +14,7 @@
 #include <compress/compress_support.hpp>
 
 #include <cmath>
+#include <limits>
 
 namespace {
 
@@ -95,6 +96,8 @@ TEST_CASE("squares alone are the diagonal, bit for bit; a batch is memory only; 
   auto const squares = compress::layer_inputs(model, set, {.what = compress::input_sums::squares});
   auto const small = compress::layer_inputs(model, set, {.batch = 3});
   CHECK(same(gram, small));
+  constexpr auto most = std::numeric_limits<pleat::index_t>::max();
+  CHECK(same(gram, compress::layer_inputs(model, set, {.batch = most})));
   REQUIRE(squares.size() == gram.size());
   for (std::size_t i = 0; i < gram.size(); ++i) {
     CHECK(squares[i].squares == gram[i].squares);

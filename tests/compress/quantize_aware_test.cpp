@@ -82,6 +82,9 @@ TEST_CASE("activations trained with are those that run: the stored network answe
   auto const scales = input_scales(trained), first = input_scales(begun);
   REQUIRE(scales.size() == 3);
   for (std::size_t i = 0; i < scales.size(); ++i) CHECK((scales[i] != first[i]) == learns);
+  auto at_once = seen;  // any batch above the samples is all of them
+  at_once.batch = std::numeric_limits<pleat::index_t>::max();
+  CHECK(input_scales(build(w) | compress::quantize_aware<int8>{.activations = at_once, .inputs = rule}) == first);
   if (learns) {  // of a training before they go on, each from where it is
     auto const on = trained | compress::quantize_aware<int8>{.train = compress::fine_tune(train, quiet(1))};
     for (std::size_t i = 0; i < scales.size(); ++i) {

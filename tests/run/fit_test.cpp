@@ -645,6 +645,19 @@ TEST_CASE("serve gives every request the answer that evaluate counts, on any num
           }).find("expected batches of 1 sample or more, found " + std::to_string(batch)) != std::string::npos);
 }
 
+TEST_CASE("a batch larger than any set of samples takes all of them at once") {
+  auto const data = test_digits();
+  constexpr index_t all = std::numeric_limits<index_t>::max();
+  for (int ranks : {1, 2, 3})
+    on_ranks(ranks, [&](pl::world& w) {
+      auto const m = build(w);
+      auto const e = pl::run::evaluate(m, data.test), at_once = pl::run::evaluate(m, data.test, all);
+      if (at_once.errors != e.errors || at_once.loss != e.loss) throw std::runtime_error("evaluate judged others");
+      if (pl::run::serve(m, data.test, {.batch = all}).answers != pl::run::serve(m, data.test).answers)
+        throw std::runtime_error("serve gave other answers");
+    });
+}
+
 namespace {
 // Hands on what it gets; a sample that begins with a bright pixel breaks it.
 struct picky {

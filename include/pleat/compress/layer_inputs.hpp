@@ -244,6 +244,7 @@ template <class Net>
     throw error{"compress::layer_inputs", "batch must be at least 1, found " + std::to_string(options.batch),
                 "Say .batch = 64: no sum depends on it"};
   region r("pleat::compress::layer_inputs");
+  index_t const batch = std::min(options.batch, data.size());
   detail::input_recorder<T, Space> recorder(m.context(), options.what);
   nn::for_each_parameter(m.net(), [&](auto const& w) {
     if (w.absent || w.shape.rank() < 2 || w.kind != nn::parameter_kind::trainable) return;
@@ -258,16 +259,16 @@ template <class Net>
     index_range const dealt = block_range(lanes, ranks.size(), rank);
     index_t n = 0;
     for (index_t l = dealt.begin; l < dealt.end; ++l)
-      n += (block_range(data.size(), lanes, l).size() + options.batch - 1) / options.batch;
+      n += (block_range(data.size(), lanes, l).size() + batch - 1) / batch;
     return n;
   };
   index_t answers = 0, most = 0;
   for (int r = 0; together && r < ranks.size(); ++r) most = std::max(most, answers_of(r));
   for (index_t l = mine.begin; l < mine.end; ++l) {
     index_range const samples = block_range(data.size(), lanes, l);
-    for (index_t at = samples.begin; at < samples.end; at += options.batch, ++answers)
+    for (index_t at = samples.begin; at < samples.end; at += batch, ++answers)
       batches([&] {
-        (void)m.predict(data.load<T>(m.context(), at, std::min(options.batch, samples.end - at)),
+        (void)m.predict(data.load<T>(m.context(), at, std::min(batch, samples.end - at)),
                         parallel::answer_at::last_stage, &recorder);
       });
     recorder.end_lane(static_cast<int>(l));

@@ -46,7 +46,7 @@ struct static_activations {
     index_range mine = block_range(data.size(), ranks, m.ranks().rank());
     bool const looks = !mine.empty();
     if (together && !looks) mine = {0, 1};
-    index_t const full = ((together ? (data.size() + ranks - 1) / ranks : mine.size()) + batch - 1) / batch,
+    index_t const full = pleat::detail::units_of(together ? (data.size() + ranks - 1) / ranks : mine.size(), batch),
                   count = together ? std::min(full, std::max<index_t>(least, 1)) : full;
     comm::attempts batches(m.parts().size() > 1 || together);
     for (index_t b = 0; b < count; ++b) {

@@ -264,6 +264,7 @@ inline top_scores cache_targets(teacher const& from, io::dataset const& data, co
                   "Pass 64 as batch"};
     data.demand_whole(false);
   });
+  batch = std::min(batch, data.size);
   index_range const mine = block_range(data.size, ranks.size(), ranks.rank());
   top_scores t;
   t.positions = data.positions();

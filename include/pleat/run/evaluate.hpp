@@ -43,6 +43,7 @@ void demand_alike(comm::communicator& ranks, char const* call, io::dataset const
 /// last stage is. Collective.
 template <class T, class Space, class Each>
 void answer_all(parallel::any_model<T, Space> const& m, io::dataset const& data, index_t batch, Each const& each) {
+  batch = std::min(batch, std::max<index_t>(1, data.size));  // so that no sum with it is beyond what can be counted
   auto& ranks = m.ranks();  // each stage's replicas; all stages of one replica see the same samples
   batch_loader<T, Space> loader(data);
   index_range const mine = block_range(data.size, ranks.size(), ranks.rank());

@@ -44,6 +44,7 @@ template <class T, class Space>
         requests.demand_whole(false);
       });
   auto& ranks = m.ranks();
+  options.batch = std::min(options.batch, std::max<index_t>(1, requests.size));
   index_t const batches = (requests.size + options.batch - 1) / options.batch;
   batch_loader<T, Space> loader(requests, false);
   std::vector<index_t> samples;
