@@ -908,6 +908,18 @@ TEST_CASE("options without sense are refused before the first step") {
   refused("resume", [](auto& o) { o.resume = true; });
   refused("checkpoint_steps", [](auto& o) { o.checkpoint_steps = 7; });
   refused("checkpoint_asynchronous", [](auto& o) { o.checkpoint_asynchronous = true; });
+  CHECK_THROWS_WITH(pl::run::fit(m, data.train, quiet(std::numeric_limits<index_t>::max())),
+                    ContainsSubstring("more steps than 63 bits can count"));
+  auto backwards = quiet(1);
+  backwards.check_replicas_steps = -3;
+  CHECK_THROWS_WITH(pl::run::fit(m, data.train, backwards),
+                    ContainsSubstring("check_replicas_steps must not be negative, found -3"));
+  folder const f;
+  auto rarely = quiet(1);
+  rarely.checkpoint = f.path();
+  rarely.checkpoint_steps = -2;
+  CHECK_THROWS_WITH(pl::run::fit(m, data.train, rarely),
+                    ContainsSubstring("checkpoint_steps must not be negative, found -2"));
   CHECK(m.steps() == 0);
 }
 

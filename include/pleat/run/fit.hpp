@@ -162,13 +162,20 @@ template <class T, class Space>
   bool const root = m.all_ranks().rank() == 0;
 
   io::sampler const sampler(std::max<index_t>(size, 0), m.plan().global_batch, {.seed = m.seed()});  // judged below
-  index_t const per_epoch = sampler.batches_per_epoch(), total = per_epoch * options.epochs;
+  index_t const per_epoch = sampler.batches_per_epoch();
+  index_t total = 0;
+  bool const countable = !__builtin_mul_overflow(per_epoch, options.epochs, &total);
   auto& memory = m.arena();  // waits for what still travels, which not every rank may come to below
   // Replicas would part if functions of one's own did not say the same everywhere.
   std::string steps;
   std::optional<nn::optimizer_state<T, Space>> made;
   comm::all_or_none(m.all_ranks(), [&] {
     demand_sense(options, size);
+    if (!countable)
+      throw error{"run::fit",
+                  std::to_string(options.epochs) + " epochs of " + std::to_string(per_epoch) +
+                      " steps are more steps than 63 bits can count",
+                  "Ask for as many epochs as the training shall have: its schedule goes by them"};
     if (options.validation) {  // not only when the first epoch is over
       options.validation->demand_whole();
       demand_labels(*options.validation);

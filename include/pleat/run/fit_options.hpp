@@ -70,6 +70,11 @@ PLEAT_ONCE void demand_sense(fit_options const& o, index_t samples) {
   if (o.epochs < 0)
     throw error{"run::fit", "epochs must not be negative, found " + std::to_string(o.epochs),
                 "Say how often every sample is to be used"};
+  for (auto const& [what, steps] :
+       {std::pair{"checkpoint_steps", o.checkpoint_steps}, std::pair{"check_replicas_steps", o.check_replicas_steps}})
+    if (steps < 0)
+      throw error{"run::fit", std::string(what) + " must not be negative, found " + std::to_string(steps),
+                  "Say every how many steps, or leave it out"};
   if (!(o.clip_norm >= 0))
     throw error{
         "run::fit",
