@@ -15,6 +15,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <new>
 #include <span>
 #include <stdexcept>
 #include <string>
@@ -98,6 +99,24 @@ TEST_CASE("what is thrown and no std::exception is one sentence and exit status 
     CHECK(code == 1);
     CHECK(said == "an exception that is no std::exception\n");
   }
+}
+
+TEST_CASE("where memory ends, one sentence says so and what to do") {
+  for (char const* ranks : {"1", "2"})
+    for (bool const by_kokkos : {false, true}) {
+      int code = 0;
+      auto const said = said_on_stderr([&] {
+        code = launch({"--thread-ranks", ranks, "--threads", "1"}, [&](pleat::world&) {
+          if (!by_kokkos) throw std::bad_alloc();
+          Kokkos::View<char*, Kokkos::HostSpace> const more(Kokkos::view_alloc("more", Kokkos::WithoutInitializing),
+                                                            std::size_t{1} << 60);
+        });
+      });
+      CHECK(code == 1);
+      CHECK(said.starts_with("pleat: run::launch: there is not enough memory ("));
+      CHECK(said.find("). Use a smaller network or batch") != std::string::npos);
+      CHECK(std::count(said.begin(), said.end(), '\n') == 1);
+    }
 }
 
 TEST_CASE("without a number, threads are those of the environment, else the cores that the process may use") {
