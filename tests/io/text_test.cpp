@@ -71,6 +71,7 @@ TEST_CASE("a text is cut into what is trained on and what is judged by") {
   CHECK_THROWS_WITH(io::read_text(dir / "none.txt", 8), ContainsSubstring("none.txt"));
   CHECK_THROWS_WITH(io::read_text(dir / "a.txt", 50),
                     ContainsSubstring("a.txt validation") && ContainsSubstring("needs 51"));
+  CHECK_THROWS_WITH(io::read_text(dir / "a.txt", INT64_MAX), ContainsSubstring("needs 9223372036854775808"));
   CHECK_THROWS_WITH(io::read_text(dir / "a.txt", 0), ContainsSubstring("context of 0"));
   CHECK_THROWS_WITH(io::read_text(dir / "a.txt", 8, 1.0), ContainsSubstring("share"));
   io::write_file(dir / "empty.txt", std::string_view{});

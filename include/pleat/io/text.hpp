@@ -179,7 +179,8 @@ PLEAT_ONCE [[nodiscard]] text_split split_text(std::string_view text, index_t co
     if (part->size() == 0)
       throw error{"io::split_text",
                   "'" + part->name + "' has " + std::to_string(part->tokens.size()) + " characters, a window of " +
-                      std::to_string(context) + " and its successor needs " + std::to_string(context + 1),
+                      std::to_string(context) + " and its successor needs " +
+                      std::to_string(static_cast<std::uint64_t>(context) + 1),
                   longest < 1 ? "Use a longer text"
                               : "Use context = " + std::to_string(longest) + " or less, or a longer text"};
   return s;
