@@ -126,6 +126,9 @@ elif what == "refusals":
     safetensors(bad, one, {"pleat.form.w": "csr", "pleat.shape.w": "[1, 2]"})
     run(bad)
     refused("'w': a part '' does not belong to this form", "--check")
+    claims = {f"w{i}": ("F32", [2], bytes(8)) for i in range(9)}
+    safetensors(bad, claims, {key + name: words for name in claims for key, words in (("pleat.form.", "csr"), ("pleat.shape.", f"[{2**60}]"))})
+    refused("more numbers together than 63 bits can count")
     safetensors(bad, one, {"pleat.error.w": "much"})
     refused("expected two numbers")
     safetensors(bad, one)

@@ -106,7 +106,9 @@ nlohmann::json look(std::span<io::stored_weight const> weights, options const& o
   for (auto const& w : weights) {
     list.push_back(figures(w, o, against));
     bytes += w.bytes();
-    elements += w.shape.size();
+    if (__builtin_add_overflow(elements, w.shape.size(), &elements))
+      throw pl::error{"inspect", "the weights claim more numbers together than 63 bits can count",
+                      pl::remedy::copy_again};
   }
   return {{"weights", list},
           {"elements", elements},
