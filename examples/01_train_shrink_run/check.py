@@ -49,6 +49,11 @@ class TrainShrinkRun(Check):
             self.explained(said, figures)
             again = self.run("--evaluate", out / "compressed.safetensors", "--json", out / "evaluated.json", "--threads", 1)
             assert json.loads((out / "evaluated.json").read_text())["test_error"] == small["test_error"], again
+            deep = out / ("d" * 200) / ("e" * 200)  # what was found is told behind a long path, too
+            deep.mkdir(parents=True)
+            (deep / "small.safetensors").write_bytes((out / "compressed.safetensors").read_bytes())
+            again = self.run("--evaluate", deep / "small.safetensors", "--threads", 1)
+            assert f'small.safetensors: test error {100 * small["test_error"]:.2f} % (' in again, again
             for ranks in self.rank_counts()[:1]:
                 self.run("--evaluate", out / "compressed.safetensors", "--json", out / "ranks.json", "--threads", 1, ranks=ranks)
                 assert json.loads((out / "ranks.json").read_text())["test_error"] == small["test_error"]

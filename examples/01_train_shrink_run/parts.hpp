@@ -20,8 +20,8 @@ struct model_description;
 namespace pl = pleat;
 
 inline void print(pl::world const& world, char const* format, auto... values) {
-  char line[300];
-  std::snprintf(line, sizeof line, format, values...);
+  std::string line(static_cast<std::size_t>(std::snprintf(nullptr, 0, format, values...)), ' ');  // a path may be long
+  std::snprintf(line.data(), line.size() + 1, format, values...);
   world.say(line);
 }
 

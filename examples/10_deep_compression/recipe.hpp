@@ -8,6 +8,7 @@
 #include <cstdio>
 #include <filesystem>
 #include <iostream>
+#include <string>
 
 #include <pleat/compress/picture.hpp>
 #include <pleat/compress/share_weights.hpp>
@@ -51,8 +52,8 @@ inline pl::run::model_description about(std::string const& network, pl::io::data
 }
 
 inline void print(pl::world const& world, char const* format, auto... values) {
-  char line[300];
-  std::snprintf(line, sizeof line, format, values...);
+  std::string line(static_cast<std::size_t>(std::snprintf(nullptr, 0, format, values...)), ' ');  // a path may be long
+  std::snprintf(line.data(), line.size() + 1, format, values...);
   world.say(line);
 }
 

@@ -72,7 +72,7 @@ void write_figures(figures const& f, options const& o, pl::world const& world);
 void write_evaluation(pl::run::evaluation const& e, options const& o, pl::world const& world);
 
 inline void print(pl::world const& world, char const* format, auto... values) {
-  char line[300];
-  std::snprintf(line, sizeof line, format, values...);
+  std::string line(static_cast<std::size_t>(std::snprintf(nullptr, 0, format, values...)), ' ');  // a path may be long
+  std::snprintf(line.data(), line.size() + 1, format, values...);
   world.say(line);
 }

@@ -218,13 +218,13 @@ void run(options const& o, pl::world& world) {
   auto const e = pl::run::evaluate(*open(o.out), data.test);
   auto all = stages.stages();
   all.back().bytes = static_cast<std::int64_t>(std::filesystem::file_size(o.out));
-  char line[300];
+  char line[200];  // and a path, which may be long
   std::snprintf(
-      line, sizeof line, "%s: %lld -> %lld bytes, %.1fx smaller; test error %.2f -> %.2f %%, run from the file",
-      o.out.c_str(), static_cast<long long>(all.front().bytes), static_cast<long long>(all.back().bytes),
+      line, sizeof line, ": %lld -> %lld bytes, %.1fx smaller; test error %.2f -> %.2f %%, run from the file",
+      static_cast<long long>(all.front().bytes), static_cast<long long>(all.back().bytes),
       static_cast<double>(all.front().bytes) / static_cast<double>(std::max<std::int64_t>(1, all.back().bytes)),
       100 * all.front().test_error, 100 * e.error());
-  world.say(line);
+  world.say(o.out + line);
   write_figures(all, spelled, e.error(), k.norms, o, world);
 }
 
