@@ -193,6 +193,8 @@ template <class T, class Space> class gradient_exchange final : public nn::pass_
     scoped_span const span(sums_[b].under_way() ? trace_ : nullptr, "wait for gradients", "waiting");
     on_the_way([&] { complete(b); });
   }
+  /// Whether a step's gradients may be on their way that nobody has closed.
+  [[nodiscard]] bool is_open() const noexcept { return !closed_; }
   /// Whether buckets may still travel after close, or never will: whoever wants to see gradients calls finish or
   /// wait_for first.
   [[nodiscard]] bool arriving() const noexcept { return arriving_ || lost_; }
