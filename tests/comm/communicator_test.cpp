@@ -37,6 +37,20 @@ TEST_CASE("communicator: a wrong call names rank, call and argument") {
   CHECK_THROWS_WITH(c.all_gather(v, w), ContainsSubstring("out.count is 3, and size() * in.count is 4"));
   CHECK_THROWS_WITH(c.all_to_all(v, w), ContainsSubstring("out.count is 3, and in.count is 4"));
   CHECK_THROWS_WITH(c.all_to_all(v, v), ContainsSubstring("in and out overlap"));
+  std::vector<float> shared(5);
+  std::span<float> const front(shared.data(), 4), back(shared.data() + 1, 4);
+  std::array<index_t, 1> const four{4};
+  auto const elsewhere = ContainsSubstring(
+      "in and out overlap, and not where this rank's elements are. Use two buffers, "
+      "or in place the 4 elements from 0");
+  CHECK_THROWS_WITH(c.all_reduce(front, back), elsewhere);
+  CHECK_THROWS_WITH(c.reduce(back, front), elsewhere);
+  CHECK_THROWS_WITH(c.reduce_scatter(front, back), elsewhere);
+  CHECK_THROWS_WITH(c.all_gather(front, back), elsewhere);
+  CHECK_THROWS_WITH(c.reduce_scatter_v(front, back, four), elsewhere);
+  CHECK_THROWS_WITH(c.all_gather_v(front, back, {four, {}}), elsewhere);
+  CHECK_NOTHROW(c.reduce_scatter(front, front));
+  CHECK_NOTHROW(c.all_gather(front, front));
   CHECK_THROWS_WITH(c.send(v, 1), ContainsSubstring("peer 1 is not in [0, 1)"));
   CHECK_THROWS_WITH(c.send(v, 0, -4), ContainsSubstring("tag -4 is not in [0, 16384)"));
   CHECK_THROWS_WITH(c.all_reduce(v, reduction::bit_or), ContainsSubstring("reduction bit_or is not defined for F32"));

@@ -5,6 +5,7 @@
 #include <catch2/generators/catch_generators.hpp>
 #include <catch2/matchers/catch_matchers_string.hpp>
 
+#include <algorithm>
 #include <atomic>
 #include <cstring>
 #include <fstream>
@@ -61,6 +62,30 @@ TEST_CASE("local: every operation agrees with the oracle on any number of ranks"
     INFO(ranks << " ranks");
     CHECK(s == "");
   }
+}
+
+TEST_CASE("local: a result within the operand is right where this rank's own elements are, and refused elsewhere") {
+  index_t const n = 1 << 16;  // large enough to be shared out among the ranks
+  auto const said = on_ranks(2, [&](comm::communicator& c, std::string& mine) {
+    std::vector<float> v(static_cast<std::size_t>(2 * n), static_cast<float>(c.rank() + 1));
+    auto const own = std::span(v).subspan(static_cast<std::size_t>(c.rank() * n), static_cast<std::size_t>(n));
+    c.reduce_scatter(v, own);
+    if (std::ranges::count(own, 3.0F) != n) mine += "reduce_scatter in place is wrong; ";
+    std::ranges::fill(own, static_cast<float>(c.rank() + 1));
+    c.all_gather(own, v);
+    if (std::ranges::count(v, 1.0F) != n || std::ranges::count(v, 2.0F) != n) mine += "all_gather in place is wrong; ";
+    auto const others = std::span(v).subspan(static_cast<std::size_t>((1 - c.rank()) * n), static_cast<std::size_t>(n));
+    for (bool const scatter : {true, false}) try {
+        scatter ? c.reduce_scatter(v, others) : c.all_gather(others, v);
+        mine += "an overlap went through; ";
+      } catch (error const& e) {
+        if (std::string(e.what()).find("not where this rank's elements are. Use two buffers, or in place the 65536 "
+                                       "elements from " +
+                                       std::to_string(c.rank() * n)) == std::string::npos)
+          mine += e.what();
+      }
+  });
+  for (auto const& s : said) CHECK(s == "");
 }
 
 TEST_CASE("local: large buffers are shared out among the ranks") {

@@ -13,6 +13,12 @@
 
 namespace pleat::comm::detail {
 
+/// Whether a byte is in both.
+PLEAT_LAZY [[nodiscard]] inline bool overlap(const_buffer in, const_buffer out) noexcept {
+  auto const *a = static_cast<std::byte const*>(in.data), *b = static_cast<std::byte const*>(out.data);
+  return in.count > 0 && out.count > 0 && a < b + out.bytes() && b < a + in.bytes();
+}
+
 class verifier {
  public:
   verifier(call const& c, int rank, int size) : c_(c), rank_(rank), size_(size) {}
@@ -29,29 +35,35 @@ class verifier {
         buffers(true, rank_ == c_.root);
         root();
         operation();
-        if (rank_ == c_.root) equal("out.count", c_.out.count, "in.count", c_.in.count);
-        return;
+        if (rank_ != c_.root) return;
+        equal("out.count", c_.out.count, "in.count", c_.in.count);
+        return apart_or_at(0, c_.in, c_.out);
       case call_kind::all_reduce:
         buffers(true, true);
         operation();
-        return equal("out.count", c_.out.count, "in.count", c_.in.count);
+        equal("out.count", c_.out.count, "in.count", c_.in.count);
+        return apart_or_at(0, c_.in, c_.out);
       case call_kind::reduce_scatter:
         buffers(true, true);
         operation();
-        return equal("in.count", c_.in.count, "size() * out.count", size_ * c_.out.count);
+        equal("in.count", c_.in.count, "size() * out.count", size_ * c_.out.count);
+        return apart_or_at(rank_ * c_.out.count, c_.in, c_.out);
       case call_kind::reduce_scatter_v:
         buffers(true, true);
         operation();
         deal("parts", c_.out_parts, false, c_.in.count);
         equal("in.count", c_.in.count, "the sum of parts.counts", c_.out_parts.total());
-        return equal("out.count", c_.out.count, "parts.counts[rank]", c_.out_parts.count(rank_));
+        equal("out.count", c_.out.count, "parts.counts[rank]", c_.out_parts.count(rank_));
+        return apart_or_at(c_.out_parts.offset(rank_), c_.in, c_.out);
       case call_kind::all_gather:
         buffers(true, true);
-        return equal("out.count", c_.out.count, "size() * in.count", size_ * c_.in.count);
+        equal("out.count", c_.out.count, "size() * in.count", size_ * c_.in.count);
+        return apart_or_at(rank_ * c_.in.count, c_.out, c_.in);
       case call_kind::all_gather_v:
         buffers(true, true);
         deal("parts", c_.out_parts, true, c_.out.count);
-        return equal("in.count", c_.in.count, "parts.counts[rank]", c_.out_parts.count(rank_));
+        equal("in.count", c_.in.count, "parts.counts[rank]", c_.out_parts.count(rank_));
+        return apart_or_at(c_.out_parts.offset(rank_), c_.out, c_.in);
       case call_kind::all_to_all:
         buffers(true, true);
         apart();
@@ -114,9 +126,17 @@ class verifier {
           "Choose another reduction, or numbers of another type");
   }
   PLEAT_ONCE void apart() const {
-    auto const *a = static_cast<std::byte const*>(c_.in.data), *b = static_cast<std::byte const*>(c_.out.data);
-    if (c_.in.count > 0 && c_.out.count > 0 && a < b + c_.out.bytes() && b < a + c_.in.bytes())
-      fail("in and out overlap", "An exchange needs two buffers");
+    if (overlap(c_.in, c_.out)) fail("in and out overlap", "An exchange needs two buffers");
+  }
+  /// In place: the smaller range is where this rank's elements are in the larger one, `offset` elements from its begin.
+  /// Anywhere else within it a transport would overwrite what it still reads.
+  PLEAT_ONCE void apart_or_at(index_t offset, const_buffer larger, const_buffer smaller) const {
+    auto const* own = static_cast<std::byte const*>(larger.data) + offset * static_cast<index_t>(size_of(larger.type));
+    if (overlap(larger, smaller) && smaller.data != own)
+      fail("in and out overlap, and not where this rank's elements are",
+           ("Use two buffers, or in place the " + std::to_string(smaller.count) + " elements from " +
+            std::to_string(offset))
+               .c_str());
   }
   PLEAT_ONCE void deal(char const* name, parts const& p, bool may_offset, index_t room) const {
     auto const n = static_cast<std::size_t>(size_);
@@ -160,11 +180,12 @@ PLEAT_LAZY [[nodiscard, gnu::always_inline]] inline bool surely_right(const_buff
       if (!root) return false;
       [[fallthrough]];
     case call_kind::all_reduce:
-      return size > 0 && both && from.count == to.count && reducible(from.type, b.op);
-    case call_kind::all_gather:
-      return both && size * from.count == to.count;
+      return size > 0 && both && from.count == to.count && reducible(from.type, b.op) &&
+             (from.data == to.data || !overlap(from, to));
+    case call_kind::all_gather:  // in place: look closer
+      return both && size * from.count == to.count && !overlap(from, to);
     case call_kind::reduce_scatter:
-      return both && from.count == size * to.count && reducible(from.type, b.op);
+      return both && from.count == size * to.count && reducible(from.type, b.op) && !overlap(from, to);
     case call_kind::send:
       return in && root && tag;
     case call_kind::receive:
