@@ -18,8 +18,9 @@ if(nlohmann_json_FOUND)
   target_link_libraries(pleat_dev INTERFACE nlohmann_json::nlohmann_json)
 endif()
 
-# For what takes long to compile and runs for a moment: command lines, tests of whole models; and for programs of many sources whose
-# loops are instances of pleat::kernels, which are optimised as the build is: what such a program compiles itself is calls.
+# pleat_unoptimised is for what takes long to compile and runs for a moment: command lines, tests of whole models.
+# pleat_lightly_optimised is for programs whose loops are, but for few, instances of pleat::kernels, which are optimised as the build
+# is: what such a program compiles itself is calls.
 set(pleat_unoptimised "")
 set(pleat_lightly_optimised "")
 if(CMAKE_CXX_COMPILER_ID MATCHES "GNU|Clang" AND NOT Kokkos_COMPILE_LANGUAGE STREQUAL "CUDA")

@@ -40,15 +40,17 @@ TEST_CASE("communicator: a wrong call names rank, call and argument") {
   std::vector<float> shared(5);
   std::span<float> const front(shared.data(), 4), back(shared.data() + 1, 4);
   std::array<index_t, 1> const four{4};
-  auto const elsewhere = ContainsSubstring(
-      "in and out overlap, and not where this rank's elements are. Use two buffers, "
-      "or in place the 4 elements from 0");
-  CHECK_THROWS_WITH(c.all_reduce(front, back), elsewhere);
-  CHECK_THROWS_WITH(c.reduce(back, front), elsewhere);
-  CHECK_THROWS_WITH(c.reduce_scatter(front, back), elsewhere);
-  CHECK_THROWS_WITH(c.all_gather(front, back), elsewhere);
-  CHECK_THROWS_WITH(c.reduce_scatter_v(front, back, four), elsewhere);
-  CHECK_THROWS_WITH(c.all_gather_v(front, back, {four, {}}), elsewhere);
+  auto const not_same =
+      ContainsSubstring("in and out overlap, and are not the same. Use two buffers, or one as in and out");
+  CHECK_THROWS_WITH(c.all_reduce(front, back), not_same);
+  CHECK_THROWS_WITH(c.reduce(back, front), not_same);
+  std::string const elsewhere = "in and out overlap, and not where this rank's elements are. Use two buffers, or as ";
+  auto const out_elsewhere = ContainsSubstring(elsewhere + "out the 4 elements of in from element 0");
+  auto const in_elsewhere = ContainsSubstring(elsewhere + "in the 4 elements of out from element 0");
+  CHECK_THROWS_WITH(c.reduce_scatter(front, back), out_elsewhere);
+  CHECK_THROWS_WITH(c.reduce_scatter_v(front, back, four), out_elsewhere);
+  CHECK_THROWS_WITH(c.all_gather(front, back), in_elsewhere);
+  CHECK_THROWS_WITH(c.all_gather_v(front, back, {four, {}}), in_elsewhere);
   CHECK_NOTHROW(c.reduce_scatter(front, front));
   CHECK_NOTHROW(c.all_gather(front, front));
   CHECK_THROWS_WITH(c.send(v, 1), ContainsSubstring("peer 1 is not in [0, 1)"));

@@ -195,8 +195,8 @@ TEST_CASE("rows that are not whole, or are more than there are to be, are refuse
                        ContainsSubstring("whole rows of n numbers, with n of 1 or more")));
   for (index_t const m : {index_t{6}, index_t{-1}})
     CHECK_THROWS_MATCHES(compute::svd_of_rows(c, m, 1, seven), pleat::error,
-                         MessageMatches(ContainsSubstring("compute::svd_of_rows: a rank has 7 numbers of " +
-                                                          std::to_string(m) + " rows of 1 on all ranks")));
+                         MessageMatches(ContainsSubstring("compute::svd_of_rows: the ranks have 7 rows, m is " +
+                                                          std::to_string(m) + ". Say as m")));
   CHECK_THROWS_MATCHES(compute::svd_of_rows(c, 7, 0, seven), pleat::error,
                        MessageMatches(ContainsSubstring("7 numbers are no rows of 0")));
   auto const r = compute::tsqr(c, 7, seven);  // of one row: that row, then zeros

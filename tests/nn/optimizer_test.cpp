@@ -317,8 +317,8 @@ TEST_CASE("settings that make no sense are refused") {
   CHECK_THROWS_WITH(state(c, t.memory, nn::adam{.beta1 = 1}), ContainsSubstring("beta1"));
   CHECK_THROWS_WITH(state(c, t.memory, nn::sgd{.nesterov = true}), ContainsSubstring("Nesterov"));
   double const inf = std::numeric_limits<double>::infinity(), none = -std::numeric_limits<double>::quiet_NaN();
-  for (double const nothing : {0.0, 1e-60})  // 0/0 wherever no gradient ever was
-    CHECK_THROWS_WITH(state(c, t.memory, nn::adamw{.epsilon = nothing}),
+  for (double const bad : {0.0, 1e-60, 1e39})  // 0/0 wherever no gradient ever was; no step at all
+    CHECK_THROWS_WITH(state(c, t.memory, nn::adamw{.epsilon = bad}),
                       ContainsSubstring("epsilon must be above 0, as a float too"));
   for (auto const& [bad, words] : {std::pair{2.0, "2"}, {1.0, "1"}, {-0.1, "-0.1"}, {inf, "inf"}, {none, "nan"}}) {
     auto const found = ContainsSubstring(std::string(", found ") + words + ".");

@@ -138,15 +138,17 @@ TEST_CASE("a step that is left after backward leaves nothing in the next one") {
   o.leaves_steps = true;
   for (int ranks : {1, 2, 3})
     for (index_t micro : {1, 2})
-      for (bool delays : {false, true}) {
-        auto q = o;
-        q.plan.micro_batches = micro;
-        q.delays = delays;
-        auto const r = train_on(ranks, small_net(), q);
-        INFO(ranks << " ranks, " << micro << " micro-batches");
-        CHECK(r.values == reference.values);
-        CHECK(r.losses == reference.losses);
-      }
+      for (bool overlap : {true, false})
+        for (bool delays : {false, true}) {
+          auto q = o;
+          q.plan.micro_batches = micro;
+          q.plan.overlap = overlap;
+          q.delays = delays;
+          auto const r = train_on(ranks, small_net(), q);
+          INFO(ranks << " ranks, " << micro << " micro-batches, overlap " << overlap << ", delays " << delays);
+          CHECK(r.values == reference.values);
+          CHECK(r.losses == reference.losses);
+        }
 }
 
 TEST_CASE("fast training agrees with one rank within the rounding of the sums") {

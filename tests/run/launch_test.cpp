@@ -18,6 +18,7 @@
 #include <new>
 #include <span>
 #include <stdexcept>
+#include <sstream>
 #include <string>
 #include <utility>
 #include <vector>
@@ -112,10 +113,15 @@ TEST_CASE("where memory ends, one sentence says so and what to do") {
                                                             std::size_t{1} << 60);
         });
       });
+      std::string sentences;  // the address sanitizer says something of its own about so large an allocation
+      std::istringstream lines(said);
+      for (std::string line; std::getline(lines, line);)
+        if (!line.starts_with("==")) sentences += line + "\n";
       CHECK(code == 1);
-      CHECK(said.starts_with("pleat: run::launch: there is not enough memory ("));
-      CHECK(said.find("). Use a smaller network or batch") != std::string::npos);
-      CHECK(std::count(said.begin(), said.end(), '\n') == 1);
+      CHECK(sentences.starts_with("pleat: run::launch: there is not enough memory ("));
+      CHECK(sentences.find("). Use a smaller network or batch") != std::string::npos);
+      CHECK(sentences.find(".). Use") == std::string::npos);
+      CHECK(std::count(sentences.begin(), sentences.end(), '\n') == 1);
     }
 }
 

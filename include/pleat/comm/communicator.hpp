@@ -99,7 +99,8 @@ class communicator {
     return start(reduce_of(in, out, op, root));
   }
 
-  /// Every rank's `out` receives the elementwise combination, the same bits everywhere.
+  /// Every rank's `out` receives the elementwise combination, the same bits everywhere. In place: the same range twice,
+  /// or once.
   template <class In, class O>
     requires detail::receives<O>
   void all_reduce(In&& in, O&& out, reduction op = reduction::sum) {
@@ -124,7 +125,7 @@ class communicator {
   template <class In, class O> [[nodiscard]] request ireduce_scatter(In&& in, O&& out, reduction op = reduction::sum) {
     return start(two(call_kind::reduce_scatter, in, out, op));
   }
-  /// With counts[r] elements for rank r.
+  /// With counts[r] elements for rank r. In place as reduce_scatter.
   template <class In, class O>
   void reduce_scatter_v(In&& in, O&& out, std::span<index_t const> counts, reduction op = reduction::sum) {
     run(two(call_kind::reduce_scatter_v, in, out, op, {}, {counts, {}}));
@@ -140,6 +141,7 @@ class communicator {
   template <class In, class O> [[nodiscard]] request iall_gather(In&& in, O&& out) {
     return start(two(call_kind::all_gather, in, out));
   }
+  /// With parts of their own sizes. In place as all_gather.
   template <class In, class O> void all_gather_v(In&& in, O&& out, parts p) {
     run(two(call_kind::all_gather_v, in, out, {}, {}, p));
   }
@@ -213,8 +215,8 @@ class communicator {
   }
   [[nodiscard]] checks check_level() const noexcept { return checks_; }
 
-  /// Waiting longer than this throws on the ranks that wait, and names the ranks that did not come. Negative: wait for
-  /// ever. Call it on all ranks alike. \throws error if the transport has no time-outs
+  /// Waiting longer than this throws on the ranks that wait, and names the ranks that did not come. Negative, or
+  /// infinity: wait for ever. Call it on all ranks alike. \throws error if the transport has no time-outs
   PLEAT_ONCE void set_timeout(double seconds) {
     demand_transport("set_timeout");
     transport_->set_timeout(seconds);

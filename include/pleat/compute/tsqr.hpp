@@ -60,15 +60,15 @@ namespace detail {
 /// Singular values and right singular vectors of such a matrix, the same bits on every rank. U's local rows are
 /// `rows`·Vᵀ/s. `u` is left empty.
 /// \param m how many rows there are on all ranks together
-/// \throws pleat::error for rows that are not whole, and for more of them than m
+/// \throws pleat::error for rows that are not whole, and on every rank for more of them than m
 [[nodiscard]] inline thin_svd svd_of_rows(comm::communicator& ranks, index_t m, index_t n, std::span<double const> rows,
                                           svd_solver solver = svd) {
-  if (m < 0 || (n > 0 && static_cast<index_t>(rows.size()) / n > m))
-    throw error{"compute::svd_of_rows",
-                "a rank has " + std::to_string(rows.size()) + " numbers of " + std::to_string(m) + " rows of " +
-                    std::to_string(n) + " on all ranks",
+  auto r_of_all = tsqr(ranks, n, rows);
+  index_t const found = ranks.all_reduce_value(static_cast<index_t>(rows.size()) / n);
+  if (found > m)
+    throw error{"compute::svd_of_rows", "the ranks have " + std::to_string(found) + " rows, m is " + std::to_string(m),
                 "Say as m how many rows there are on all ranks together"};
-  auto f = solver(n, n, tsqr(ranks, n, rows));
+  auto f = solver(n, n, std::move(r_of_all));
   index_t const r = std::min(m, n);
   f.s.resize(static_cast<std::size_t>(r));
   f.v.resize(static_cast<std::size_t>(r * n));

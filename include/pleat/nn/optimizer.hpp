@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -39,9 +40,9 @@ PLEAT_COMPILED_ONCE(void demand_setting(bool good, char const* what, double foun
 template <class Adam> void check_adam(Adam const& o) {
   demand_setting(o.beta1 >= 0 && o.beta1 < 1, "beta1 must lie in [0, 1)", o.beta1, "Leave it at 0.9");
   demand_setting(o.beta2 >= 0 && o.beta2 < 1, "beta2 must lie in [0, 1)", o.beta2, "Leave it at 0.999");
-  demand_setting(static_cast<float>(o.epsilon) > 0 && std::isfinite(o.epsilon),
-                 "epsilon must be above 0, as a float too: where no gradient ever was, a step divides by it", o.epsilon,
-                 "Leave it at 1e-8");
+  // where no gradient ever was, a step divides by it: a float is not to make it 0, nor infinity
+  demand_setting(o.epsilon >= std::numeric_limits<float>::min() && o.epsilon <= std::numeric_limits<float>::max(),
+                 "epsilon must be above 0, as a float too, and finite", o.epsilon, "Leave it at 1e-8");
 }
 template <class Adam, class W, class Space>
 void update_adam(Adam const& o, bool decoupled, update_piece<W, Space> const& p) {

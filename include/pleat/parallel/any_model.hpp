@@ -117,7 +117,8 @@ template <class T, class Space> class any_model : detail::ends_travel<any_model<
   // -------------------------------------------------------------------------------------------------
 
   /// Begins a step over `batch` samples in all; decides this rank's share, and tells the other ranks. Collective; waits
-  /// for nothing but gradients of a step before that nobody took.
+  /// for nothing but gradients of a step before that nobody took. Those are thrown away, and with them what the codecs'
+  /// residuals had given into them.
   void zero_grad(index_t batch);
   /// This rank's share of the step that zero_grad began. \throws error if none has begun
   [[nodiscard]] parallel::share const& share() const {
@@ -314,6 +315,11 @@ template <class T, class Space> class any_model : detail::ends_travel<any_model<
     if (exchange_ && exchange_->arriving()) finish_gradients();
   }
   void finish_gradients() const;
+  /// A step that was left after backward: what has set out comes to its end before anything is written where it
+  /// travels, or into what the codecs keep.
+  void end_left_step() const {
+    if (exchange_ && exchange_->is_open()) finish_gradients();
+  }
   void end_travel() noexcept {
     agreement_.reset();
     pipeline_.reset();

@@ -183,13 +183,15 @@ PLEAT_ONCE std::string what_of(std::exception_ptr e) {
   try {
     std::rethrow_exception(e);
   } catch (std::exception const& x) {
-    std::string_view const words = x.what();
+    std::string_view words = x.what();
     // Kokkos' own has no type of its own in every version
     if (dynamic_cast<std::bad_alloc const*>(&x) ||
-        (words.starts_with("Kokkos ERROR") && words.find("failed to allocate") != std::string_view::npos))
+        (words.starts_with("Kokkos ERROR") && words.find("failed to allocate") != std::string_view::npos)) {
+      if (words.ends_with('.')) words.remove_suffix(1);
       return error{"run::launch", "there is not enough memory (" + std::string(words) + ")",
                    "Use a smaller network or batch, more ranks, or a machine that has more"}
           .what();
+    }
     return x.what();
   } catch (...) {
     return "an exception that is no std::exception";

@@ -34,9 +34,8 @@ template <class T, class Space = Kokkos::DefaultExecutionSpace> class tensor {
   /// \throws pleat::error for a shape whose bytes no number counts
   [[nodiscard]] static tensor allocate(context<Space>& where, extents const& shape) {
     auto const bytes = detail::array_bytes(shape, sizeof(T));
-    if (!bytes)
-      throw error{"tensor::allocate", "the shape " + shape.to_string() + " has more bytes than 62 bits can count",
-                  "Look for an extent that is no count of anything"};
+    if (!bytes) [[unlikely]]
+      detail::refuse_shape("tensor::allocate", shape);
     tensor t;
     t.shape_ = shape;
     t.block_ = pool_handle<Space>(where.pool().take(static_cast<std::size_t>(*bytes)));

@@ -109,7 +109,8 @@ class local_core_of : public local_operation, public std::enable_shared_from_thi
     return s != open;
   }
 
-  /// Waits for the operation. `seconds` < 0, or more than clocks can count: for ever. \throws error if it failed or somebody did not come
+  /// Waits for the operation. `seconds` < 0, or more than clocks can count: for ever. \throws error if it failed or
+  /// somebody did not come
   void finish(collective& op, int rank, double seconds) {
     if (!wait_until([&] { return op.state.load(std::memory_order_acquire) != open; }, seconds))
       give_up(op, rank, seconds);

@@ -37,33 +37,33 @@ class verifier {
         operation();
         if (rank_ != c_.root) return;
         equal("out.count", c_.out.count, "in.count", c_.in.count);
-        return apart_or_at(0, c_.in, c_.out);
+        return apart_or_same();
       case call_kind::all_reduce:
         buffers(true, true);
         operation();
         equal("out.count", c_.out.count, "in.count", c_.in.count);
-        return apart_or_at(0, c_.in, c_.out);
+        return apart_or_same();
       case call_kind::reduce_scatter:
         buffers(true, true);
         operation();
         equal("in.count", c_.in.count, "size() * out.count", size_ * c_.out.count);
-        return apart_or_at(rank_ * c_.out.count, c_.in, c_.out);
+        return apart_or_own("out", c_.out, "in", c_.in, rank_ * c_.out.count);
       case call_kind::reduce_scatter_v:
         buffers(true, true);
         operation();
         deal("parts", c_.out_parts, false, c_.in.count);
         equal("in.count", c_.in.count, "the sum of parts.counts", c_.out_parts.total());
         equal("out.count", c_.out.count, "parts.counts[rank]", c_.out_parts.count(rank_));
-        return apart_or_at(c_.out_parts.offset(rank_), c_.in, c_.out);
+        return apart_or_own("out", c_.out, "in", c_.in, c_.out_parts.offset(rank_));
       case call_kind::all_gather:
         buffers(true, true);
         equal("out.count", c_.out.count, "size() * in.count", size_ * c_.in.count);
-        return apart_or_at(rank_ * c_.in.count, c_.out, c_.in);
+        return apart_or_own("in", c_.in, "out", c_.out, rank_ * c_.in.count);
       case call_kind::all_gather_v:
         buffers(true, true);
         deal("parts", c_.out_parts, true, c_.out.count);
         equal("in.count", c_.in.count, "parts.counts[rank]", c_.out_parts.count(rank_));
-        return apart_or_at(c_.out_parts.offset(rank_), c_.out, c_.in);
+        return apart_or_own("in", c_.in, "out", c_.out, c_.out_parts.offset(rank_));
       case call_kind::all_to_all:
         buffers(true, true);
         apart();
@@ -128,14 +128,19 @@ class verifier {
   PLEAT_ONCE void apart() const {
     if (overlap(c_.in, c_.out)) fail("in and out overlap", "An exchange needs two buffers");
   }
-  /// In place: the smaller range is where this rank's elements are in the larger one, `offset` elements from its begin.
-  /// Anywhere else within it a transport would overwrite what it still reads.
-  PLEAT_ONCE void apart_or_at(index_t offset, const_buffer larger, const_buffer smaller) const {
-    auto const* own = static_cast<std::byte const*>(larger.data) + offset * static_cast<index_t>(size_of(larger.type));
-    if (overlap(larger, smaller) && smaller.data != own)
+  // Anywhere else within the other buffer a transport would overwrite what it still reads.
+  PLEAT_ONCE void apart_or_same() const {
+    if (overlap(c_.in, c_.out) && c_.in.data != c_.out.data)
+      fail("in and out overlap, and are not the same", "Use two buffers, or one as in and out");
+  }
+  /// In place, `part` is this rank's block of `whole`: `offset` elements from its begin.
+  PLEAT_ONCE void apart_or_own(char const* part_name, const_buffer part, char const* whole_name, const_buffer whole,
+                               index_t offset) const {
+    auto const* own = static_cast<std::byte const*>(whole.data) + offset * static_cast<index_t>(size_of(whole.type));
+    if (overlap(whole, part) && part.data != own)
       fail("in and out overlap, and not where this rank's elements are",
-           ("Use two buffers, or in place the " + std::to_string(smaller.count) + " elements from " +
-            std::to_string(offset))
+           (std::string("Use two buffers, or as ") + part_name + " the " + std::to_string(part.count) +
+            " elements of " + whole_name + " from element " + std::to_string(offset))
                .c_str());
   }
   PLEAT_ONCE void deal(char const* name, parts const& p, bool may_offset, index_t room) const {

@@ -20,6 +20,7 @@ template <class T, class Space> void any_model<T, Space>::set_gradient_residual(
                     std::to_string(flat.size()),
                 "Give it what that returned on this rank", place_.rank};
   receive_gradients();
+  end_left_step();
   if (exchange_) exchange_->set_residual(flat);
   else first_residual_ = std::move(flat);
 }
@@ -48,6 +49,7 @@ template <class T, class Space> void any_model<T, Space>::set_gradient_codec_mem
     return;
   }
   receive_gradients();
+  end_left_step();
   exchange_->begin_codecs_anew();
   exchange_->set_codec_steps(all.steps);
   exchange_->for_each_codec_memory([&](nn::arena_entry const& e, auto const& v) {

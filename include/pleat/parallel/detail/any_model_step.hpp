@@ -14,10 +14,10 @@ template <class T, class Space> auto any_model<T, Space>::whole(tensor_type y) c
 
 template <class T, class Space> void any_model<T, Space>::zero_grad(index_t batch) {
   receive_gradients();
-  // of a step that was left: what has set out comes before this one's gradients are written where it travels
-  if (exchange_ && exchange_->is_open()) finish_gradients();
+  end_left_step();
   share_ = &share_for(batch);
   micro_ = 0;
+  loss_recorded_ = false;
   network_->for_each_parameter([](auto& w) { w.zero_input_gradient(); });
   if (!exchange_) {
     arena_->reserve_gradients(*network_, share_->slots(), plan::whole_gradients(plan_));

@@ -8,6 +8,7 @@
 #include <optional>
 
 #include <pleat/base/config.hpp>
+#include <pleat/base/error.hpp>
 #include <pleat/tensor/extents.hpp>
 
 namespace pleat::detail {
@@ -26,6 +27,11 @@ PLEAT_LAZY [[nodiscard]] inline std::optional<std::uint64_t> array_bytes(extents
   }
   if (__builtin_mul_overflow(n / block, bytes, &n) || n > most) return std::nullopt;
   return empty ? 0 : n;
+}
+/// \throws error
+PLEAT_LAZY [[noreturn, gnu::cold, gnu::noinline]] inline void refuse_shape(char const* call, extents const& shape) {
+  throw error{call, "the shape " + shape.to_string() + " has more bytes than 62 bits can count",
+              "Look for an extent that is no count of anything"};
 }
 
 }  // namespace pleat::detail
