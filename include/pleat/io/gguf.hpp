@@ -59,17 +59,7 @@ class gguf_file {
   /// nullptr if there is none.
   [[nodiscard]] gguf_entry const* find(std::string_view name) const noexcept { return table_.find(name); }
   /// \throws error that says what the file does hold
-  [[nodiscard]] gguf_entry const& at(std::string_view name) const {
-    if (auto const* e = find(name)) return *e;
-    std::string have;
-    for (std::size_t i = 0; i < std::min<std::size_t>(entries().size(), 8); ++i)
-      have += (i ? ", " : "") + detail::shown(table_.name(i));
-    if (entries().size() > 8) have += ", ...";
-    throw error{
-        call_,
-        "there is no tensor " + detail::shown(name) + " among the " + std::to_string(entries().size()) + ": " + have,
-        "Use one of these names"};
-  }
+  [[nodiscard]] gguf_entry const& at(std::string_view name) const { return table_.at(name, call_); }
   /// A metadata value of a given type. \throws error if it is not there or of another type
   template <class T> [[nodiscard]] T const& value(std::string_view key) const {
     auto const it = metadata_.find(key);

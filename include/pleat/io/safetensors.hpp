@@ -268,15 +268,7 @@ safetensors_file::safetensors_file(std::string const& path)
 PLEAT_COMPILED_ONCE(safetensors_file::safetensors_file(std::string const& path));
 
 template <class> tensor_entry const& safetensors_file::at(std::string_view name) const {
-  if (auto const* e = find(name)) return *e;
-  std::string have;
-  for (std::size_t i = 0; i < std::min<std::size_t>(entries().size(), 8); ++i)
-    have += (i ? ", " : "") + detail::shown(table_.name(i));
-  if (entries().size() > 8) have += ", ...";
-  throw error{
-      call_,
-      "there is no tensor " + detail::shown(name) + " among the " + std::to_string(entries().size()) + ": " + have,
-      "Use one of these names"};
+  return table_.at(name, call_);
 }
 PLEAT_COMPILED_ONCE(tensor_entry const& safetensors_file::at(std::string_view name) const);
 

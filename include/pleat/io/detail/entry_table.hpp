@@ -44,6 +44,17 @@ template <class Entry> class entry_table {
                                      [&](std::size_t i, std::string_view n) { return entries_[i].name < n; });
     return it != by_name_.end() && entries_[*it].name == wanted ? &entries_[*it] : nullptr;
   }
+  /// \throws error that names the first eight there are
+  [[nodiscard]] Entry const& at(std::string_view wanted, std::string const& call) const {
+    if (auto const* e = find(wanted)) return *e;
+    std::string have;
+    for (std::size_t i = 0; i < std::min<std::size_t>(entries_.size(), 8); ++i)
+      have += (i ? ", " : "") + shown(name(i));
+    if (entries_.size() > 8) have += ", ...";
+    throw error{call,
+                "there is no tensor " + shown(wanted) + " among the " + std::to_string(entries_.size()) + ": " + have,
+                "Use one of these names"};
+  }
   /// The i-th name in alphabetical order.
   [[nodiscard]] std::string const& name(std::size_t i) const noexcept { return entries_[by_name_[i]].name; }
 
