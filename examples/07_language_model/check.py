@@ -386,6 +386,8 @@ class LanguageModel(Check):
         refused(["'data=2' has 2 ranks, there are 1", "'data=1'"], "--mesh", "data=2")
         refused(["'data=3,pipeline=2' has 6 ranks", "'data=2,pipeline=2'"], "--mesh", "data=3,pipeline=2", *four)
         refused(["no axis 'pipe'", "pipeline=2"], "--mesh", "pipe=2", *four, then=("--mesh", "pipeline=2"))
+        refused(["there is no axis 'foo'; there are data, tensor or pipeline"], "--mesh", "foo=2", then=("--mesh", "data=1"))
+        refused(["there is no axis 'tensro'", "Use tensor=3"], "--mesh", "data=2,tensro=3", *four, then=("--mesh", "data=2,tensor=2"))
         refused(["'data' is named twice"], "--mesh", "data=2,data=2", *four, then=("--mesh", "data=4"))
         refused(["'data=two' has no extent", "Write it as 'data=2,tensor=2,pipeline=2'"], "--mesh", "data=two", *four, then=("--mesh", "data=2,tensor=2,pipeline=1"))
         refused(["1 of 2 axes are named", "Name each of data, pipeline once"], "--mesh", "data=2,pipeline=2,order=data", *four, then=("--mesh", "data=2,pipeline=2,order=data.pipeline"))

@@ -15,8 +15,36 @@ namespace {
 
 constexpr std::array<std::string_view, 3> axes{"data", "tensor", "pipeline"};
 
+/// f(part) of "part,part".
+template <class F> void for_each_part(std::string_view text, F const& f) {
+  while (!text.empty()) {
+    auto const stop = std::min(text.find(','), text.size());
+    f(text.substr(0, stop));
+    text.remove_prefix(std::min(stop + 1, text.size()));
+  }
+}
+
+/// An axis that is not known is told before anything is counted: its ranks would be too many, or too few.
+void demand_axes(std::string_view text, std::string_view own) {
+  for_each_part(text, [&](std::string_view part) {
+    auto const equals = part.find('=');
+    auto const name = part.substr(0, equals);
+    if (equals == part.npos || name == "order" || std::find(axes.begin(), axes.end(), name) != axes.end()) return;
+    bool shares = false;
+    for_each_part(own, [&](std::string_view mine) { shares = shares || mine == name; });
+    if (shares || name.empty()) return;
+    auto const begun = std::find_if(axes.begin(), axes.end(), [&](std::string_view a) { return a.starts_with(name); });
+    std::string const shown(name.substr(0, 40));
+    throw pl::error{"--mesh", "there is no axis '" + shown + "'; there are " + pl::plan::detail::choices(axes),
+                    "Use " + std::string(begun != axes.end() ? *begun : pl::plan::detail::nearest(name, axes)) +
+                        std::string(part.substr(equals, 20)) + "; or --data-axes " + shown +
+                        " beside it, if its ranks are to share the batch as those of data do"};
+  });
+}
+
 /// \param own axes of the user's own that share the batch, as in "node,rack"
 [[nodiscard]] pl::mesh parse_mesh(std::string const& text, std::string const& own, int ranks) {
+  demand_axes(text, own);
   auto const m = [&] {
     try {
       return pl::plan::model_mesh(text, ranks);
@@ -24,22 +52,10 @@ constexpr std::array<std::string_view, 3> axes{"data", "tensor", "pipeline"};
       throw pl::error{"--mesh", e.problem(), e.remedy()};
     }
   }();
-  auto const shares = [&] {
-    try {
-      return m.set(own);
-    } catch (pl::error const& e) {
-      throw pl::error{"--data-axes", e.problem(), e.remedy()};
-    }
-  }();
-  for (int i = 0; i < m.axes(); ++i) {
-    auto const name = m[i].name.view();
-    if (std::find(axes.begin(), axes.end(), name) != axes.end() || shares.contains(i)) continue;
-    auto const begun = std::find_if(axes.begin(), axes.end(), [&](std::string_view a) { return a.starts_with(name); });
-    throw pl::error{"--mesh",
-                    "there is no axis '" + std::string(name) + "'; there are " + pl::plan::detail::choices(axes),
-                    "Use " + std::string(begun != axes.end() ? *begun : pl::plan::detail::nearest(name, axes)) + "=" +
-                        std::to_string(m.extent(i)) + "; or --data-axes " + std::string(name) +
-                        " beside it, if its ranks are to share the batch as those of data do"};
+  try {
+    (void)m.set(own);
+  } catch (pl::error const& e) {
+    throw pl::error{"--data-axes", e.problem(), e.remedy()};
   }
   return m;
 }

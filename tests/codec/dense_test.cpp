@@ -39,7 +39,7 @@ TEST_CASE("a dense weight's file is its numbers, and what a file claims is check
           "codec::dense::from_file: expected a tensor of shape [2, 3] and type F32, found 23 bytes");
   refused([](auto& p) { p[0].bytes.clear(); }, "found 0 bytes");
   refused([](auto& p) { p[0].shape = {3, 2}; }, "found [3, 2] F32");
-  refused([](auto& p) { p[0].type = pleat::dtype::i32; }, "found [2, 3] I32");
+  refused([](auto& p) { p[0].type = pleat::dtype::i32; }, "found [2, 3] I32. Store the numbers as F32, or read");
   refused([](auto& p) { p[0].suffix = ".values"; }, "a part '.values' does not belong to this form");
   refused([](auto& p) { p.push_back(p[0]); }, "a part is there twice");
   refused([](auto& p) { p.clear(); }, "found none");

@@ -101,6 +101,12 @@ TEST_CASE("of several that fail, every rank hears the lowest, word for word") {
     }
 }
 
+TEST_CASE("a remedy of several lines stays the remedy") {
+  CHECK(heard(2, [](comm::communicator& c) {
+          comm::all_or_none(c, [] { throw pleat::error{"a\ncall", "a\nproblem", "do this\nthen that\n"}; });
+        }) == std::vector<std::string>(2, "a\ncall|a\nproblem|do this\nthen that\n"));
+}
+
 TEST_CASE("exceptions of other kinds are heard too") {
   auto const std_one = heard(3, [](comm::communicator& c) {
     comm::all_or_none(c, [&] {

@@ -31,7 +31,12 @@ TEST_CASE("the cosine starts at one after its warm-up and ends at its minimum") 
   CHECK(std::abs(nn::factor(s, 105, 106) - 0.1) < 1e-15);
   CHECK(std::abs(nn::factor(s, 500, 106) - 0.1) < 1e-15);  // training beyond the plan stays there
   for (index_t i = 6; i < 106; ++i) CHECK(nn::factor(s, i, 106) < nn::factor(s, i - 1, 106));
-  CHECK(nn::factor(nn::cosine{}, 0, 1) == 0.0);
+  // The only step is the first of its wave, and learns; after a warm-up that had the whole rate the last one ends it.
+  CHECK(nn::factor(nn::cosine{}, 0, 1) == 1.0);
+  CHECK(nn::factor(nn::cosine{.minimum = 0.1}, 0, 1) == 1.0);
+  CHECK(nn::factor(nn::cosine{}, 1, 1) == 0.0);
+  CHECK(nn::factor(nn::cosine{.warm_up_steps = 1}, 0, 2) == 1.0);
+  CHECK(nn::factor(nn::cosine{.warm_up_steps = 1}, 1, 2) == 0.0);
 }
 
 namespace {

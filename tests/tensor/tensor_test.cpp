@@ -58,6 +58,15 @@ TEST_CASE("a shape whose bytes no number counts is refused, not made smaller") {
     CHECK_THROWS_WITH(tensor::allocate(where, shape),
                       Catch::Matchers::ContainsSubstring("tensor::allocate: the shape " + shape.to_string() +
                                                          " has more bytes than 62 bits can count"));
+  // Their products wrap around, to 0 and to 2 elements.
+  float three[3] = {};
+  CHECK_THROWS_WITH(tensor::wrap(nullptr, {half, half}), Catch::Matchers::ContainsSubstring("tensor::wrap: the shape"));
+  CHECK_THROWS_WITH(tensor::wrap(three, {half, half}), Catch::Matchers::ContainsSubstring("tensor::wrap: the shape"));
+  constexpr pleat::index_t third = 0x2aaaaaaaaaaaaaab;  // 6 · third = 2^64 + 2
+  CHECK_THROWS_WITH(tensor::wrap(three, {2}).reshape({6, third}),
+                    Catch::Matchers::ContainsSubstring("tensor::reshape: the shape"));
+  CHECK_THROWS_WITH(tensor::wrap(nullptr, {0}).reshape({half, half}),
+                    Catch::Matchers::ContainsSubstring("tensor::reshape: the shape"));
 }
 
 TEST_CASE("elements travel to the host and back unchanged") {

@@ -23,21 +23,24 @@ namespace pleat::comm {
 
 namespace detail {
 
-/// The exception under way as a message: call, problem and remedy, a line each. \param call of what is no pleat::error
+/// Between call, problem and remedy of a message: each of them may have lines of its own.
+inline constexpr char between_words = '\x1f';  // ASCII's unit separator
+
+/// The exception under way as a message: call, problem and remedy. \param call of what is no pleat::error
 PLEAT_ONCE [[nodiscard]] std::string words_of_failure(char const* call) {
   try {
     throw;
   } catch (error const& e) {
-    return e.call() + '\n' + e.problem() + '\n' + e.remedy();
+    return e.call() + between_words + e.problem() + between_words + e.remedy();
   } catch (std::exception const& e) {
-    return std::string(call) + '\n' + e.what() + '\n';
+    return std::string(call) + between_words + e.what() + between_words;
   } catch (...) {
-    return std::string(call) + "\nan exception that is no std::exception\n";
+    return std::string(call) + between_words + "an exception that is no std::exception" + between_words;
   }
 }
 PLEAT_COMPILED_ONCE(std::string words_of_failure(char const* call));
 PLEAT_ONCE [[nodiscard]] error error_of_words(std::string const& said) {
-  auto const first = said.find('\n'), second = said.rfind('\n');
+  auto const first = said.find(between_words), second = said.find(between_words, first + 1);
   return error{said.substr(0, first), said.substr(first + 1, second - first - 1), said.substr(second + 1)};
 }
 PLEAT_COMPILED_ONCE(error error_of_words(std::string const& said));

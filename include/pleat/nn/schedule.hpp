@@ -87,7 +87,7 @@ struct warm_up {
 };
 
 /// A linear warm-up, then half a cosine from 1 down to `minimum` at the last step (Loshchilov and Hutter,
-/// arXiv:1608.03983, without restarts).
+/// arXiv:1608.03983, without restarts). A training of one step is the wave's first one: it has the whole rate.
 struct cosine {
   static constexpr char const* name = "cosine";  ///< what checkpoints remember
   index_t warm_up_steps = 0;                     ///< before the half wave
@@ -98,7 +98,7 @@ struct cosine {
     index_t const length = total - 1 - warm_up_steps;
     double const t = length > 0
                          ? std::clamp(static_cast<double>(step - warm_up_steps) / static_cast<double>(length), 0.0, 1.0)
-                         : 1.0;
+                         : (step > 0 ? 1.0 : 0.0);
     return minimum + (1 - minimum) * 0.5 * (1 + std::cos(3.14159265358979323846 * t));
   }
   PLEAT_ONCE void check(index_t total) const;

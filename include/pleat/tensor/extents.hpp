@@ -45,7 +45,7 @@ class extents {
   [[nodiscard]] constexpr index_t const* begin() const noexcept { return e_.data(); }
   [[nodiscard]] constexpr index_t const* end() const noexcept { return e_.data() + rank_; }
 
-  /// Number of elements; 1 for rank 0.
+  /// Number of elements; 1 for rank 0. Unchecked, as kernels ask for it: tensors refuse shapes that no number counts.
   PLEAT_LAZY [[nodiscard]] constexpr index_t size() const noexcept {
     index_t n = 1;
     for (auto e : *this) n *= e;

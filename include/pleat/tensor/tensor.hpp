@@ -44,8 +44,12 @@ template <class T, class Space = Kokkos::DefaultExecutionSpace> class tensor {
   }
 
   /// A tensor over memory of the caller's, who keeps it alive.
+  /// \throws pleat::error for a null pointer to elements, and for a shape whose bytes no number counts
   [[nodiscard]] static tensor wrap(T* data, extents const& shape) {
-    if (!data && shape.size() > 0)
+    auto const bytes = detail::array_bytes(shape, sizeof(T));
+    if (!bytes) [[unlikely]]
+      detail::refuse_shape("tensor::wrap", shape);
+    if (!data && *bytes > 0)
       throw error{"tensor::wrap", "a null pointer for shape " + shape.to_string(),
                   "Give it the memory of all elements"};
     tensor t;
@@ -82,6 +86,8 @@ template <class T, class Space = Kokkos::DefaultExecutionSpace> class tensor {
   /// The same elements under another shape. \throws error if the sizes differ, or a cut along the tensor axis would be
   /// lost.
   [[nodiscard]] tensor reshape(extents const& shape) const {
+    if (!detail::array_bytes(shape, sizeof(T))) [[unlikely]]  // extents that would wrap around to as many elements
+      detail::refuse_shape("tensor::reshape", shape);
     if (shape.size() != size())
       throw error{"tensor::reshape",
                   shape_.to_string() + " has " + std::to_string(size()) + " elements, " + shape.to_string() + " has " +
