@@ -71,6 +71,8 @@ elif what == "refusals":
     refused("0F0,0F1,0B1,0B0\n", "deterministic sums need them ascending")
     refused("0F0,0F1,0B0,0B1\n", "2. activation in flight, 1 are allowed", "--max-activations", "1")
     refused("", "no action")
+    refused("0F0,0B0\n", "is the file that is read (--check)", "--svg", scratch / "bad.csv")
+    assert (scratch / "bad.csv").read_bytes() == b"0F0,0B0\n", "the table that was checked is not what it was"
     refused("0F0,nonsense\n", "line 1, cell 2: 'nonsense' does not begin with the number of a stage")
     refused("0F99999999999999999999\n", "does not end with the number of a micro-batch")
     refused("\x00\xff\xfe", "line 1, cell 1")

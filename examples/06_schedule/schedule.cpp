@@ -15,6 +15,7 @@
 #include <pleat/plan/simulate.hpp>
 
 #include "../command_line.hpp"
+#include "../other_files.hpp"
 
 #include <nlohmann/json.hpp>
 
@@ -85,6 +86,7 @@ nlohmann::json figures(plan::schedule const& s, plan::figures const& f, std::str
 }
 
 int run(options const& o, bool checking) {
+  demand_other_files({{"--csv", o.csv}, {"--svg", o.svg}, {"--json", o.json}}, {{"--check", o.check}});
   // pieces of work, forward and backward, that are checked and drawn within seconds
   constexpr pl::index_t most = 1 << 17;
   pl::index_t const pieces = o.stages * o.micro_batches * std::max<pl::index_t>(o.chunks, 1);

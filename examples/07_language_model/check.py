@@ -432,6 +432,9 @@ class LanguageModel(Check):
             refused(["this is a folder"], option, self.folder, "--steps", 1000000, then=None)
         for option in ("--clip", "--final-rate", "--learning-rate", "--weight-decay", "--beta2"):
             refused([option, "'nan' is not a number"], option, "nan", then=None)
+        for option in ("--out", "--json", "--trace"):
+            refused([option + ": ", "is the file that is read (--data)"], option, self.text, then=None)
+        refused(["--json: ", "is the file of --out, too"], "--out", self.folder / "both", "--json", self.folder / "both", then=None)
         if os.path.exists("/dev/full"):
             refused(["/dev/full"], "--json", "/dev/full/f.json", then=None)
         # a folder of another model

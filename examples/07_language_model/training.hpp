@@ -21,6 +21,7 @@
 #include <pleat/parallel/agreement.hpp>
 #include <pleat/run/progress.hpp>
 
+#include "../other_files.hpp"
 #include "figures.hpp"
 #include "layout.hpp"
 #include "pieces.hpp"
@@ -114,6 +115,7 @@ template <class T> void train_in(options const& o, pl::world& world) {
       claim = pl::io::folder_claim(o.checkpoint);  // what it holds may change until then
       pl::io::demand_checkpoint_folder(o.checkpoint, o.resume);
     }
+    demand_other_files({{"--out", o.out}, {"--json", o.json}, {"--trace", o.trace}}, {{"--data", o.data}});
     for (auto const& file : {o.out, o.json, o.trace})
       if (!file.empty()) pl::io::demand_writable_file(file);
   });

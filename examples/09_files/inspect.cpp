@@ -20,6 +20,8 @@
 #include <string>
 #include <vector>
 
+#include "../other_files.hpp"
+
 namespace pl = pleat;
 namespace io = pleat::io;
 
@@ -133,6 +135,7 @@ void print(nlohmann::json const& j) {
 }
 
 int run(options const& o) {
+  if (o.json != "-") demand_other_files({{"--json", o.json}}, {{"FILE", o.file}, {"--against", o.against}});
   struct stat s {};
   bool const folder = ::stat(o.file.c_str(), &s) == 0 && S_ISDIR(s.st_mode);
   nlohmann::json j{{"file", o.file}};

@@ -476,7 +476,12 @@ class Shrink(Check):
         refused(["cannot make a file in", "nowhere"], long + "int8", model, "--json", self.folder / "nowhere" / "figures.json")
         refused(["cannot make a file in", "nowhere"], long + "int8", model, "--svg", self.folder / "nowhere" / "layers.svg", "--data", self.folder / "nothing")
         assert "cannot make a file in" in self.run(model, self.folder / "nowhere" / "small.safetensors", "--recipe", long + "int8", "--data", self.folder / "nothing", fails=True), "before data are read"
-        assert "OUT is the file that is read" in self.run(model, model, "--recipe", "int8", fails=True)
+        before = model.read_bytes()
+        assert "is the file that is read (IN)" in self.run(model, model, "--recipe", "int8", fails=True)
+        refused(["pleat: --json: ", "is the file that is read (IN)"], "int8", model, "--json", model)
+        refused(["pleat: --svg: ", "is the file that is read (IN)"], "int8", model, "--svg", model)
+        refused(["pleat: --json: ", "is the file of OUT, too"], "int8", model, "--json", self.folder / "none.safetensors")
+        assert model.read_bytes() == before, "the model that was read is not what it was"
         refused(["'quantize_aware(form=int4, epochs=1)' trains codes of int4, and 'int8' stores other ones", "Say the same form and group"], "quantize_aware(int4, 1)|int8")
         refused(["trains codes of int4, and 'int4(group=64)' stores other ones"], "quantize_aware(int4)|int4(group=64)")
         refused(["prunes after weights are quantized"], "n_m|prune(0.9)")

@@ -14,6 +14,7 @@
 #include <iostream>
 #include <map>
 
+#include "../other_files.hpp"
 #include "../outputs.hpp"
 #include "network.hpp"
 #include "words.hpp"
@@ -150,11 +151,10 @@ void run(options const& o, pl::world& world) {
   agree_on_options(world, o.asked);
   auto const steps = shrink::read_recipe(o.recipe, known_words());
   shrink::check_order(steps);
+  pl::comm::on_root(world.comm, [&] {
+    demand_other_files({{"OUT", o.out}, {"--json", o.json}, {"--svg", o.svg}}, {{"IN", o.in}});
+  });
   demand_outputs(world, {o.out, o.json, o.svg});
-  std::error_code no_file;
-  if (std::filesystem::equivalent(o.in, o.out, no_file))
-    throw pl::error{"shrink '" + o.in + "'", "OUT is the file that is read",
-                    "Name another one: what is lost by a recipe does not come back"};
   auto const data = read_data(o);
   pl::io::weight_file const file(o.in);
   auto const weights = weights_of(file);

@@ -32,6 +32,7 @@
 
 #include "../07_language_model/card.hpp"
 #include "../07_language_model/network.hpp"
+#include "../other_files.hpp"
 #include "../outputs.hpp"
 
 namespace {
@@ -209,6 +210,9 @@ std::string json_of(std::vector<row> const& rows, int ranks) {
 
 void run(options const& o, pl::world& world) {
   std::string const call = "compress_gpt('" + o.in + "')";
+  pl::comm::on_root(world.comm, [&] {
+    demand_other_files({{"--json", o.json}}, {{"MODEL", o.in}, {"--data", o.data}});
+  });
   demand_outputs(world, {o.json});
   pl::io::safetensors_file const file(o.in);
   auto const said = file.metadata().find(gpt::card_key);

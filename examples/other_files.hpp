@@ -1,0 +1,38 @@
+// SPDX-FileCopyrightText: 2026 The pleat authors
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+// Whether a program would write over what it reads, or write two things to one file.
+#pragma once
+
+#include <pleat/base/error.hpp>
+
+#include <filesystem>
+#include <string>
+#include <system_error>
+#include <vector>
+
+// An option or an argument, and the file that it names; without one it is left out.
+struct named_file {
+  std::string option, path;
+};
+
+// \throws pleat::error if a file that is written is one that is read, or another one that is written. Devices and pipes
+// take anything.
+inline void demand_other_files(std::vector<named_file> const& written, std::vector<named_file> const& read) {
+  namespace fs = std::filesystem;
+  auto const same = [](std::string const& a, std::string const& b) {
+    std::error_code failed;
+    if (a.empty() || b.empty()) return false;
+    if (fs::exists(a, failed)) return fs::is_regular_file(a, failed) && fs::equivalent(a, b, failed);
+    return fs::weakly_canonical(a, failed) == fs::weakly_canonical(b, failed);
+  };
+  for (auto w = written.begin(); w != written.end(); ++w) {
+    for (auto const& r : read)
+      if (same(w->path, r.path))
+        throw pleat::error{w->option, "'" + w->path + "' is the file that is read (" + r.option + ")",
+                           "Name another one: what is written over does not come back"};
+    for (auto other = written.begin(); other != w; ++other)
+      if (same(w->path, other->path))
+        throw pleat::error{w->option, "'" + w->path + "' is the file of " + other->option + ", too",
+                           "Name another one: the second would replace the first"};
+  }
+}
