@@ -398,6 +398,30 @@ TEMPLATE_TEST_CASE("convolution: bits do not depend on threads or on the batch",
   CHECK(same_bits(a, c));
 }
 
+TEMPLATE_TEST_CASE("convolution: a weight gradient's bits do not depend on what threads share",
+                   "[compute][convolution]", float, double) {
+#if defined(KOKKOS_ENABLE_OPENMP)
+  Kokkos::OpenMP const one(1), two(2);
+#else
+  host const one, two;
+#endif
+  using T = TestType;
+  std::mt19937 r(5);
+  conv2d_shape const shapes[] = {{5, 1, 28, 28, 20, 5, 5},  // vectors of output channels, the last one not full
+                                 {9, 6, 12, 12, 56, 1, 1},  // the image as it lies
+                                 {4, 6, 16, 16, 96, 3, 3, 1, 1, 1, 1, 1, 1, 3},    // a border within a group
+                                 {4, 3, 16, 16, 16, 3, 3, 1, 1, 1, 1},             // one vector of floats: rows
+                                 {4, 16, 16, 16, 24, 3, 3, 1, 1, 1, 1, 1, 1, 1}};  // images in strips
+  for (auto const& s : shapes) {
+    auto const x = random_values<T>(r, inputs(s)), dy = random_values<T>(r, outputs(s));
+    std::vector<T> a(static_cast<std::size_t>(weights(s))), b(a.size());
+    conv2d_backward_weight(one, s, dy.data(), x.data(), a.data(), lanes::whole(s.batch));
+    conv2d_backward_weight(two, s, dy.data(), x.data(), b.data(), lanes::whole(s.batch));
+    INFO(s.in_channels << " to " << s.out_channels << " channels");
+    CHECK(same_bits(a, b));
+  }
+}
+
 TEST_CASE("convolution: the input gradient is the adjoint", "[compute][convolution]") {
   host const space;
   std::mt19937 r(5);

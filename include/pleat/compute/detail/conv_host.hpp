@@ -242,6 +242,7 @@ template <class T> struct conv_weight_task {
 
   void operator()(int const task) const {
     if (by_outputs(s, level)) outputs(task);
+    else if (vectors() % tasks == 0) whole_vectors(task);
     else rows(task);
   }
 
@@ -249,7 +250,8 @@ template <class T> struct conv_weight_task {
     return s.groups > 1 && s.group_in() == 1 && s.group_out() == 1;
   }
 
-  /// Whether tasks share the output channels, or else the rows (channel, kernel row, kernel column) of each group.
+  /// Whether tasks share the output channels, or else vectors of them or the rows (channel, kernel row, kernel column)
+  /// of each group.
   [[nodiscard]] static bool by_outputs(conv2d_shape const& s, isa::level level) {
     return depthwise(s) ||
            strip_collector<T>::suits(conv_kernels_of<T>(level), conv_forward_geometry(s), s.group_in(), s.group_out());
@@ -273,20 +275,43 @@ template <class T> struct conv_weight_task {
     }
   }
 
+  /// Vectors of output channels, of all groups.
+  [[nodiscard]] index_t vectors() const {
+    index_t const width = conv_kernels_of<T>(level).width;
+    return s.groups * ((s.group_out() + width - 1) / width);
+  }
+
+  /// All rows of some vectors of output channels: dy is turned once, where tasks that share rows turn all of it each.
+  void whole_vectors(int const task) const {
+    index_t const outs = s.group_out(), all = vectors(), of_group = all / s.groups;
+    index_t const width = conv_kernels_of<T>(level).width;
+    for (index_t v = all * task / tasks, end = all * (task + 1) / tasks; v < end;) {
+      index_t const g = v / of_group, next = std::min(end, (g + 1) * of_group), first = g * of_group;
+      collect(g, 0, s.weights_per_output(), (v - first) * width, std::min(outs, (next - first) * width));
+      v = next;
+    }
+  }
+
   void rows(int const task) const {
-    index_t const rows = s.weights_per_output(), outs = s.group_out(), all = s.groups * rows;
-    index_t const image = s.height * s.width, plane = s.out_height() * s.out_width();
+    index_t const rows = s.weights_per_output(), all = s.groups * rows;
     for (index_t k = all * task / tasks, end = all * (task + 1) / tasks; k < end;) {
       index_t const g = k / rows, next = std::min(end, (g + 1) * rows);
-      gradient_collector<T> c(conv_kernels_of<T>(level), conv_forward_geometry(s), k - g * rows, next - g * rows, outs);
-      conv_carver count(nullptr);
-      c.carve(count, l);
-      conv_carver carver(scratch<conv_scratch>(count.used()));
-      c.carve(carver, l);
-      c.run(l, x + g * s.group_in() * image, s.in_channels * image, dy + g * outs * plane, s.out_channels * plane,
-            dw + g * outs * rows, rows);
+      collect(g, k - g * rows, next - g * rows, 0, s.group_out());
       k = next;
     }
+  }
+
+  /// Rows [k0, k1) of the output channels [o0, o1) of a group.
+  void collect(index_t g, index_t k0, index_t k1, index_t o0, index_t o1) const {
+    index_t const rows = s.weights_per_output(), out = g * s.group_out() + o0;
+    index_t const image = s.height * s.width, plane = s.out_height() * s.out_width();
+    gradient_collector<T> c(conv_kernels_of<T>(level), conv_forward_geometry(s), k0, k1, o1 - o0);
+    conv_carver count(nullptr);
+    c.carve(count, l);
+    conv_carver carver(scratch<conv_scratch>(count.used()));
+    c.carve(carver, l);
+    c.run(l, x + g * s.group_in() * image, s.in_channels * image, dy + out * plane, s.out_channels * plane,
+          dw + out * rows, rows);
   }
 };
 
