@@ -304,6 +304,15 @@ TEST_CASE("given centroids are used as they are") {
   refused({.entries = 1}, "1 codebook entries, expected 2 to 256");
   refused({.entries = 257}, "257 codebook entries");
   refused({.index_bits = 9}, "index of 9 bits");
+  // Files count rows by 32 bits: 2^32 of them would be 0, and 2^32 + 1 would be 1.
+  for (index_t const rows : {index_t{1} << 32, (index_t{1} << 32) + 1, index_t{-1}}) {
+    auto const words = "rows_per_group is " + std::to_string(rows) + ", expected 0 to 4294967295";
+    refused({.rows_per_group = rows}, words.c_str());
+    encoded<codec::codebook<float>> other(bad.shape);
+    CHECK_THROWS_MATCHES(
+        codec::codebook<float>::encode_with(c, other.shape, v.data(), {.rows_per_group = rows}, other.storage),
+        pleat::error, MessageMatches(ContainsSubstring(words)));
+  }
   auto nan = v;
   nan[6] = std::numeric_limits<float>::quiet_NaN();
   CHECK_THROWS_MATCHES(coded::encode(c, bad.shape, nan.data(), bad.storage), pleat::error,

@@ -30,12 +30,19 @@ struct codebook_part {
 
 namespace detail {
 
+/// Rows of a group as files count them: as many as asked for, or with 0 all `rows`. \throws error
+[[nodiscard]] inline std::uint32_t rows_of_group(std::string const& call, index_t asked, index_t rows) {
+  constexpr index_t most = 0xffffffff;
+  if (asked < 0 || asked > most)
+    throw error{call, "rows_per_group is " + std::to_string(asked) + ", expected 0 to " + std::to_string(most),
+                "0 is one set of values for the whole weight"};
+  return static_cast<std::uint32_t>(std::clamp<index_t>(asked ? asked : rows, 1, most));
+}
+
 inline void check_codebook_options(std::string const& call, codebook_options const& o, index_t groups, bool coded) {
   if (o.entries < 2 || o.entries > 256)
     throw error{call, std::to_string(o.entries) + " codebook entries, expected 2 to 256", "Codes have 1 to 8 bits"};
-  if (o.rows_per_group < 0)
-    throw error{call, "rows_per_group is " + std::to_string(o.rows_per_group),
-                "0 is one set of values for the whole weight"};
+  (void)rows_of_group(call, o.rows_per_group, 1);
   if (o.phase != 0 && (o.centroids.empty() || o.phase < 0 || o.phase >= o.rows_per_group))
     throw error{call,
                 "a phase of " + std::to_string(o.phase) +
@@ -145,7 +152,7 @@ struct codebook_layout {
                                                                std::vector<float> values, codebook_options o,
                                                                codebook_part const& part) {
   for (float& v : values) v = std::isfinite(v) ? v : 0.0f;
-  if (o.rows_per_group == 0) o.rows_per_group = std::max<index_t>(1, part.rows);
+  o.rows_per_group = rows_of_group(call_of(form, "encode"), o.rows_per_group, part.rows);
   codebook_layout const l{static_cast<std::uint32_t>(o.entries), static_cast<std::uint32_t>(o.rows_per_group), 0, 1, 0};
   check_codebook_options(call_of(form, "encode"), o, group_count({part.rows, 1}, l), coded);  // of the whole
   auto const books = find_codebooks(shape, values, o, l, !coded || o.index_bits == 0, part);
@@ -223,10 +230,9 @@ struct codebook_logic {
 
   static std::vector<file_tensor> encode(extents const& shape, std::span<float const> values, options const& o) {
     demand_finite(name, shape, values);
-    codebook_layout const l{
-        static_cast<std::uint32_t>(o.entries),
-        static_cast<std::uint32_t>(std::max<index_t>(1, o.rows_per_group ? o.rows_per_group : rows_of(shape))),
-        static_cast<std::uint32_t>(o.phase), 1, 0};
+    codebook_layout const l{static_cast<std::uint32_t>(o.entries),
+                            rows_of_group(call_of(name, "encode"), o.rows_per_group, rows_of(shape)),
+                            static_cast<std::uint32_t>(o.phase), 1, 0};
     check_codebook_options(call_of(name, "encode"), o, group_count(shape, l), false);
     auto const books = find_codebooks(shape, values, o, l, true);
     std::vector<std::uint8_t> codes;

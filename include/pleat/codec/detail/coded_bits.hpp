@@ -23,7 +23,7 @@ struct coded_logic {
     demand_finite(name, shape, values);
     index_t const rows = rows_of(shape), k = columns_of(shape);
     codebook_layout l{static_cast<std::uint32_t>(o.entries),
-                      static_cast<std::uint32_t>(std::max<index_t>(1, o.rows_per_group ? o.rows_per_group : rows)),
+                      rows_of_group(call_of(name, "encode"), o.rows_per_group, rows),
                       static_cast<std::uint32_t>(o.phase), 1, static_cast<std::uint32_t>(o.index_bits)};
     check_codebook_options(call_of(name, "encode"), o, group_count(shape, l), true);
     bool const indexed = o.index_bits != 0;
