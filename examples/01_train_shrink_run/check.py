@@ -265,6 +265,29 @@ class TrainShrinkRun(Check):
         bad.write_bytes(content[:at] + (b"9" if content[at:at + 1] != b"9" else b"8") + content[at + 1:])
         refused(["was trained on", "Use --data"], "--evaluate", bad)
 
+        # Files that name networks which are not theirs, of more memory than there is: refused by what the file holds.
+        def renamed(name, network, **shapes):
+            content = (good / name).read_bytes()
+            end = 8 + int.from_bytes(content[:8], "little")
+            header = json.loads(content[8:end])
+            header["__metadata__"] |= {"pleat.network": network} | {f"pleat.shape.{w.replace('_', '.')}": s for w, s in shapes.items()}
+            text = json.dumps(header).encode()
+            text += b" " * (-len(text) % 8)
+            bad.write_bytes(len(text).to_bytes(8, "little") + text + content[end:])
+
+        huge = "mlp:64-9999999-9999999-10"
+        for ranks in (1, *self.rank_counts()[:1]):
+            renamed("model.safetensors", huge)
+            refused(["--evaluate: 'fc1.weight' has shape [9999999, 64] in the network '" + huge + "'", f"in '{bad}' it has [300, 64]", "Use --data"], "--evaluate", bad, ranks=ranks)
+        renamed("compressed.safetensors", huge, fc1_weight="[9999999, 64]")
+        refused(["'fc1.weight' has shape [9999999, 64]", "bytes, which cannot be so many numbers"], "--evaluate", bad)
+        renamed("model.safetensors", "mlp:64-300-100-50-10")
+        refused(["'fc3.weight' has shape [50, 100]", "it has [10, 100]"], "--evaluate", bad)
+        renamed("model.safetensors", "mlp:64-300-100-10-10")
+        refused(["'fc4.weight' has shape [10, 10]", "there is none"], "--evaluate", bad)
+        renamed("model.safetensors", "mlp:64" + 2000 * "-1")
+        refused(["'mlp:64-1-1-", "…' is no network", "(at most 1000)"], "--evaluate", bad)
+
         # Every rank refuses alike, rank 0 speaks, nobody hangs.
         for n in self.rank_counts()[:2]:
             refused(["--thread-ranks was given to", "not both"], "--thread-ranks", 2, *short, ranks=n)

@@ -1,5 +1,7 @@
 // SPDX-FileCopyrightText: 2026 The pleat authors
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+#include <cstdio>
+
 #include <nlohmann/json.hpp>
 
 #include <pleat/compress/picture.hpp>

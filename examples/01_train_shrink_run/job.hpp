@@ -4,7 +4,6 @@
 #pragma once
 
 #include <algorithm>
-#include <cstdio>
 #include <iostream>
 
 #include <pleat/plan/measure.hpp>
@@ -112,8 +111,33 @@ void train_only(Net net, std::string const& network, pl::io::split const& data, 
   write_figures(network, trained, stages.stages(), o, world);
 }
 
+// A file names the network (--evaluate), and may name one of any size: what it holds must be that network's parameters
+// before there is memory for them. In every form that a file of this job holds, a number takes a bit or more.
+template <class Net>
+void demand_weights_of(Net const& net, std::string const& network, options const& o, pl::world& world) {
+  pl::comm::all_or_none(world.comm, [&] {
+    pl::io::safetensors_file const file(o.evaluate);
+    auto const weights = pl::io::weights_of(file, "--evaluate '" + o.evaluate + "'");
+    auto const refuse = [&](pl::nn::parameter const& w, std::string const& found) {
+      throw pl::error{"--evaluate",
+                      "'" + w.name + "' has shape " + w.shape.to_string() + " in the network '" + network + "'; in '" +
+                          o.evaluate + "' " + found,
+                      "Use --data with the data that it was trained on, or --model where the file does not say it"};
+    };
+    pl::nn::for_each_parameter(net, [&](pl::nn::parameter const& w) {
+      auto const at = std::find_if(weights.begin(), weights.end(), [&](auto const& s) { return s.name == w.name; });
+      if (at == weights.end()) refuse(w, "there is none");
+      if (at->shape != w.shape) refuse(w, "it has " + at->shape.to_string());
+      if (at->bytes() < static_cast<std::uint64_t>(w.size()) / 8)
+        refuse(w, "it has " + std::to_string(at->bytes()) + " bytes, which cannot be so many numbers");
+    });
+  });
+}
+
 // Loads a file in a network whose weights may be in any form, and runs it as it is stored.
-template <class Net> void evaluate(Net net, pl::io::split const& data, options const& o, pl::world& world) {
+template <class Net>
+void evaluate(Net net, std::string const& network, pl::io::split const& data, options const& o, pl::world& world) {
+  demand_weights_of(net, network, o, world);
   auto model = pl::parallel::build(net, pl::plan::search(net, world), world);
   demand_input_of(pl::run::load(model, o.evaluate), data.test, o);
   auto const e = pl::run::evaluate(model, data.test);
@@ -125,7 +149,7 @@ template <class Net> void evaluate(Net net, pl::io::split const& data, options c
 template <class Dense, class Stored>
 void run_job(Dense dense, Stored stored, std::string const& network, pl::io::split const& data, options const& o,
              pl::world& world) {
-  if (!o.evaluate.empty()) evaluate(std::move(stored), data, o, world);
+  if (!o.evaluate.empty()) evaluate(std::move(stored), network, data, o, world);
   else if (o.train_only) train_only(std::move(dense), network, data, o, world);
   else train_shrink_run(std::move(dense), network, data, o, world);
 }

@@ -8,22 +8,16 @@
 #include <pleat/io/dataset.hpp>
 #include <pleat/run/reports.hpp>
 
-#include <cstdio>
 #include <string>
 #include <vector>
 
+#include "../print.hpp"
 #include "options.hpp"
 
 namespace pleat::run {
 struct model_description;
 }
 namespace pl = pleat;
-
-inline void print(pl::world const& world, char const* format, auto... values) {
-  std::string line(static_cast<std::size_t>(std::snprintf(nullptr, 0, format, values...)), ' ');  // a path may be long
-  std::snprintf(line.data(), line.size() + 1, format, values...);
-  world.say(line);
-}
 
 pl::io::split read_data(options const& o);  // the main program reads it, once, and hands it on
 

@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <chrono>
-#include <cstdio>
 #include <filesystem>
 #include <iostream>
 #include <string>
@@ -13,6 +12,7 @@
 #include <pleat/compress/picture.hpp>
 #include <pleat/compress/share_weights.hpp>
 
+#include "../print.hpp"
 #include "parts.hpp"
 
 // A network's own settings, for MNIST.
@@ -49,12 +49,6 @@ inline pl::run::fit_options training(recipe const& r, pl::index_t epochs, double
 // What the saved file says about itself, so that --evaluate needs nothing else.
 inline pl::run::model_description about(std::string const& network, pl::io::dataset const& d) {
   return {network, pl::run::input_normalisation{d.mean, d.scale}, {}};
-}
-
-inline void print(pl::world const& world, char const* format, auto... values) {
-  std::string line(static_cast<std::size_t>(std::snprintf(nullptr, 0, format, values...)), ' ');  // a path may be long
-  std::snprintf(line.data(), line.size() + 1, format, values...);
-  world.say(line);
 }
 
 template <class Net> std::vector<layer_figures> layers_of(pl::parallel::model<Net> const& m) {

@@ -12,6 +12,7 @@
 #include <optional>
 #include <string>
 
+#include "../print.hpp"
 #include "options.hpp"
 
 namespace pl = pleat;
@@ -70,9 +71,3 @@ struct figures {
 };
 void write_figures(figures const& f, options const& o, pl::world const& world);
 void write_evaluation(pl::run::evaluation const& e, options const& o, pl::world const& world);
-
-inline void print(pl::world const& world, char const* format, auto... values) {
-  std::string line(static_cast<std::size_t>(std::snprintf(nullptr, 0, format, values...)), ' ');  // a path may be long
-  std::snprintf(line.data(), line.size() + 1, format, values...);
-  world.say(line);
-}

@@ -14,11 +14,11 @@
 #include <pleat/compress/sparse_gpt.hpp>
 #include <pleat/run/launch.hpp>
 
-#include <cstdio>
 #include <string>
 #include <vector>
 
 #include "../command_line.hpp"
+#include "../print.hpp"
 
 namespace pl = pleat;
 namespace shrink = pleat::compress;  // zlib has a function `compress`
@@ -31,12 +31,6 @@ struct options {
   pl::index_t epochs = 5, subset = 4096;
   int threads = 0, thread_ranks = 0;
 };
-
-void print(pl::world const& world, char const* format, auto... values) {
-  char line[300];
-  std::snprintf(line, sizeof line, format, values...);
-  world.say(line);
-}
 
 pl::run::fit_options training(pl::index_t epochs, double rate) {
   pl::run::fit_options f;
