@@ -17,6 +17,7 @@
 #include <catch2/catch_test_macros.hpp>
 #include <catch2/matchers/catch_matchers_string.hpp>
 
+#include <algorithm>
 #include <cmath>
 #include <cstdio>
 #include <cstring>
@@ -570,4 +571,87 @@ TEST_CASE(
     CHECK_THAT(built, ContainsSubstring("state_stage = 2 gives the memory of gradients back"));
     CHECK_THAT(replanned, ContainsSubstring("state_stage = 2 gives the memory of gradients back"));
   });
+}
+
+// Model A takes two steps. Then one is left after backward, which has gone into the codecs; what they kept before is
+// given back, and the third step is that of a model which never left one.
+TEST_CASE("what codecs kept, loaded after a step that was left, is what the next step goes on from") {
+  par::coding_options const all{.even_if_it_does_not_pay = true};
+  struct left_with {
+    std::vector<float> values, residual;
+    std::map<std::string, std::vector<float>> memory;
+    std::uint64_t steps = 0;
+  };
+  auto const three_steps = [&](par::gradient_coding const& coding, int state_stage, bool overlap, bool leaves) {
+    std::vector<left_with> out(2);
+    pl::comm::run_local(2, [&](pl::comm::communicator c) {
+      auto& mine = out[static_cast<std::size_t>(c.rank())];
+      pl::world w(std::move(c), 1);
+      w.comm.set_timeout(60);
+      pl::plan::plan p{.global_batch = 48, .data_ranks = 2};
+      p.state_stage = state_stage;
+      p.overlap = overlap;
+      p.bucket_bytes = 4096;
+      auto m = par::build(net(), p, w, {.seed = 4, .gradients = coding});
+      using space = typename decltype(m)::execution_space;
+      pl::nn::optimizer_state<float, space> optimizer(m.context(), m.arena(), pl::nn::sgd{.learning_rate = 0.01});
+      auto const walk = [&](index_t first) {
+        m.zero_grad(48);
+        auto const rows = m.share().rows();
+        auto x = pl::tensor<float, space>::allocate(m.context(), {rows.size(), 64});
+        auto labels = pl::tensor<std::int32_t, space>::allocate(m.context(), {rows.size()});
+        std::vector<float> hx(static_cast<std::size_t>(x.size()));
+        std::vector<std::int32_t> hl(static_cast<std::size_t>(rows.size()));
+        for (index_t i = 0; i < rows.size(); ++i) {
+          index_t const k = first + rows.begin + i;
+          pl::nn::draw(pl::nn::initializer::normal(1), 5, "sample " + std::to_string(k), 0, 64, hx.data() + i * 64);
+          hl[static_cast<std::size_t>(i)] = static_cast<std::int32_t>((k * 7) % 10);
+        }
+        pl::copy_from_host(m.context(), hx.data(), x);
+        pl::copy_from_host(m.context(), hl.data(), labels);
+        auto [y, saved] = m.forward(x);
+        m.backward(saved, m.cross_entropy(y, labels).dy);
+      };
+      auto const step = [&](index_t first) {
+        walk(first);
+        m.reduce();
+        m.step(optimizer);
+      };
+      step(0);
+      step(100);
+      auto const kept = m.gradient_codec_memory();
+      auto const residual = m.gradient_residual();
+      if (leaves) {
+        walk(5000);
+        m.set_gradient_codec_memory(kept);
+        m.set_gradient_residual(residual);
+        auto const again = m.gradient_codec_memory();  // before anything else is asked
+        mine.steps = again.steps == kept.steps && again.values == kept.values && m.gradient_residual() == residual
+                         ? 0
+                         : std::uint64_t{1} << 32;
+      }
+      step(200);
+      auto const last = m.gradient_codec_memory();
+      mine.memory = last.values;
+      mine.steps += last.steps;
+      mine.residual = m.gradient_residual();
+      mine.values = m.host_values();
+    });
+    return out;
+  };
+  for (auto const& coding :
+       {par::coded(par::top_k{0.1}, all), par::coded(par::int8_groups{8}, all), par::coded(par::power_sgd{2}, all)})
+    for (int const stage : {0, 1})
+      for (bool const overlap : {true, false}) {
+        CAPTURE(coding.words(), stage, overlap);
+        auto const plain = three_steps(coding, stage, overlap, false), with = three_steps(coding, stage, overlap, true);
+        for (std::size_t r = 0; r < 2; ++r) {
+          CHECK((with[r].values == plain[r].values));
+          CHECK((with[r].residual == plain[r].residual));
+          CHECK((with[r].memory == plain[r].memory));
+          CHECK(with[r].steps == plain[r].steps);
+          CHECK(std::any_of(plain[r].residual.begin(), plain[r].residual.end(), [](float e) { return e != 0; }));
+        }
+        CHECK(plain[0].memory.empty() == (coding.words().find("power_sgd") == std::string::npos));
+      }
 }

@@ -55,6 +55,7 @@ struct training {
   double norm = 0.5;                               // clip to it; 0: not
   bool quiet = false;                              // nobody looks between two steps: no loss, no norm, no clipping
   int die = -1;                                    // rank 1 throws in this phase of the second step
+  bool leaves_steps = false;                       // one before each: backward, and nobody takes its gradients
 };
 
 struct outcome {
@@ -89,25 +90,30 @@ template <class Net> outcome train(Net net, pleat::comm::communicator c, trainin
   };
   for (int s = 0; s < o.steps; ++s) {
     index_t const batch = o.batches[static_cast<std::size_t>(s) % o.batches.size()];
-    m.zero_grad(batch);
-    for (auto const& micro : m.share().micro_batches()) {
-      index_t const n = micro.rows.size();
-      auto x = tensor::allocate(m.context(), {n, 12});
-      auto labels = pleat::tensor<std::int32_t, space>::allocate(m.context(), {n});
-      std::vector<float> hx(static_cast<std::size_t>(n * 12));
-      std::vector<std::int32_t> hl(static_cast<std::size_t>(n));
-      for (index_t i = 0; i < n; ++i) {
-        index_t const k = 1000 * s + m.share().rows().begin + micro.rows.begin + i;
-        pleat::nn::draw(pleat::nn::initializer::normal(1), 5, "sample " + std::to_string(k), 0, 12, hx.data() + i * 12);
-        hl[static_cast<std::size_t>(i)] = static_cast<std::int32_t>((k * 7) % 5);
+    auto const walk = [&](index_t first) {
+      m.zero_grad(batch);
+      for (auto const& micro : m.share().micro_batches()) {
+        index_t const n = micro.rows.size();
+        auto x = tensor::allocate(m.context(), {n, 12});
+        auto labels = pleat::tensor<std::int32_t, space>::allocate(m.context(), {n});
+        std::vector<float> hx(static_cast<std::size_t>(n * 12));
+        std::vector<std::int32_t> hl(static_cast<std::size_t>(n));
+        for (index_t i = 0; i < n; ++i) {
+          index_t const k = first + m.share().rows().begin + micro.rows.begin + i;
+          pleat::nn::draw(pleat::nn::initializer::normal(1), 5, "sample " + std::to_string(k), 0, 12,
+                          hx.data() + i * 12);
+          hl[static_cast<std::size_t>(i)] = static_cast<std::int32_t>((k * 7) % 5);
+        }
+        pleat::copy_from_host(m.context(), hx.data(), x);
+        pleat::copy_from_host(m.context(), hl.data(), labels);
+        perhaps_die(s, 0);
+        auto [y, saved] = m.forward(x);
+        perhaps_die(s, 1);
+        m.backward(saved, m.cross_entropy(y, labels).dy);
       }
-      pleat::copy_from_host(m.context(), hx.data(), x);
-      pleat::copy_from_host(m.context(), hl.data(), labels);
-      perhaps_die(s, 0);
-      auto [y, saved] = m.forward(x);
-      perhaps_die(s, 1);
-      m.backward(saved, m.cross_entropy(y, labels).dy);
-    }
+    };
+    if (o.leaves_steps) walk(1000 * s + 500);
+    walk(1000 * s);
     perhaps_die(s, 2);
     m.reduce();
     if (!o.quiet) {

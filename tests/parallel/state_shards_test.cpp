@@ -131,6 +131,33 @@ TEST_CASE("running statistics are the same bits under every stage") {
     }
 }
 
+TEST_CASE("a step that is left after backward leaves nothing in the next one, under any stage") {
+  training o;
+  o.plan.deterministic = true;
+  o.optimizer = 1;
+  o.quiet = GENERATE(false, true);
+  auto const left = [&](auto const& net, index_t micro) {
+    auto q = o;
+    auto const reference = train_on(net, 1, q);
+    q.leaves_steps = true;
+    q.plan.micro_batches = micro;
+    q.plan.bucket_bytes = 20000;
+    for (int stage : {0, 1, 2, 3})
+      for (int ranks : {2, 3}) {
+        q.plan.state_stage = stage;
+        q.plan.overlap = ranks == 2;
+        INFO("stage " << stage << ", " << ranks << " ranks, " << micro << " micro-batches, quiet " << o.quiet);
+        auto const r = train_on(net, ranks, q);
+        CHECK((r.values == reference.values));
+        CHECK((r.states == reference.states));
+        CHECK((r.norms == reference.norms));
+        CHECK((r.losses == reference.losses));
+      }
+  };
+  left(network_with_statistics(), 1);
+  left(network(), 3);
+}
+
 TEST_CASE("fast training on threads gives the bits of stage 0 under every stage") {
   // A thread rank sums over the ranks in ascending order whatever the collective, so this may be demanded; with MPI it
   // may not.

@@ -158,6 +158,7 @@ walked walk_on(int ranks, Net const& net, extents const& input_shape, index_t to
   walked first;
   comm::run_local(ranks, [&](comm::communicator c) {
     bool const root = c.rank() == 0;
+    c.set_timeout(60);  // ranks that do not agree on what they sum fail, and do not wait for ever
     auto r = walk(net, &c, input_shape, tokens, classes, 3, root ? moves : nullptr);
     if (root) first = std::move(r);
   });

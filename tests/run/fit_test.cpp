@@ -908,8 +908,9 @@ TEST_CASE("options without sense are refused before the first step") {
   refused("resume", [](auto& o) { o.resume = true; });
   refused("checkpoint_steps", [](auto& o) { o.checkpoint_steps = 7; });
   refused("checkpoint_asynchronous", [](auto& o) { o.checkpoint_asynchronous = true; });
-  CHECK_THROWS_WITH(pl::run::fit(m, data.train, quiet(std::numeric_limits<index_t>::max())),
-                    ContainsSubstring("more steps than 63 bits can count"));
+  auto endless = quiet(std::numeric_limits<index_t>::max());
+  endless.on_event = [](pl::run::event const&) { throw std::runtime_error("a step was taken"); };
+  CHECK_THROWS_WITH(pl::run::fit(m, data.train, endless), ContainsSubstring("more steps than 63 bits can count"));
   auto backwards = quiet(1);
   backwards.check_replicas_steps = -3;
   CHECK_THROWS_WITH(pl::run::fit(m, data.train, backwards),
