@@ -53,6 +53,22 @@ TEST_CASE("mpi: where nobody looks between two steps, gradients and parameters t
   }
 }
 
+TEST_CASE("mpi: a step that is left after backward leaves nothing in the next one") {
+  training o;
+  o.plan.deterministic = true;
+  o.optimizer = 1;
+  auto const reference = train(network(), pleat::comm::communicator(pleat::comm::self{}), o);
+  o.leaves_steps = true;
+  for (int stage : {0, 1, 2, 3}) {
+    o.plan.state_stage = stage;
+    auto const r = train(network(), pleat::comm::mpi::duplicate(MPI_COMM_WORLD), o);
+    INFO("stage " << stage);
+    COLLECTIVE_CHECK(r.values == reference.values);
+    COLLECTIVE_CHECK(r.states == reference.states);
+    COLLECTIVE_CHECK(r.losses == reference.losses);
+  }
+}
+
 TEST_CASE("mpi: a 16-bit wire rounds gradients by no more than its bound, and nothing else") {
   for (int stage : {0, 1, 2, 3})
     for (pleat::index_t group : {0, 1, 2}) {
