@@ -892,7 +892,8 @@ TEST_CASE("what cannot teach or learn is refused in words") {
     CHECK_THROWS_MATCHES(f(), pleat::error, MessageMatches(ContainsSubstring(words)));
   };
   refused([&] { compress::distill(train, {}); }, "the list of teachers is empty");
-  for (double const t : {0.0, -1.0, std::numeric_limits<double>::quiet_NaN(), std::numeric_limits<double>::infinity()})
+  for (double const t :
+       {0.0, -1.0, std::numeric_limits<double>::quiet_NaN(), std::numeric_limits<double>::infinity(), 1e308, 1e-300})
     refused([&] { compress::distill(train, {compress::teacher(large)}, lessons(1, t)); },
             "the temperature must be positive");
   refused([&] { compress::distill(train, {compress::teacher(large)}, lessons(1, 4, 1.5)); },

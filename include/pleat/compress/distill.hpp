@@ -16,6 +16,7 @@
 #include <utility>
 #include <vector>
 
+#include <pleat/base/number_text.hpp>
 #include <pleat/comm/attempt.hpp>
 #include <pleat/compress/error_ledger.hpp>
 #include <pleat/compress/hint.hpp>
@@ -305,9 +306,12 @@ class distill {
     if (teachers_.empty())
       throw error{"compress::distill", "the list of teachers is empty",
                   "Name at least one: distill(data, {teacher(model)})"};
-    if (!(options_.temperature > 0) || !std::isfinite(options_.temperature))
+    // the loss divides scores by it and is multiplied by its square, in float
+    auto const t = static_cast<float>(options_.temperature);
+    if (!(t > 0) || !std::isnormal(t * t))
       throw error{"compress::distill",
-                  "the temperature must be positive, found " + std::to_string(options_.temperature),
+                  "the temperature must be positive and its square a float, found " +
+                      pleat::detail::number_text(options_.temperature),
                   "1 takes the teacher's probabilities as they are; 2 to 20 are usual"};
     if (!(options_.hard_weight >= 0 && options_.hard_weight <= 1))
       throw error{"compress::distill", "hard_weight must lie in [0, 1], found " + std::to_string(options_.hard_weight),

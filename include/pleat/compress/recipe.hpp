@@ -77,7 +77,7 @@ struct recipe_step {
     if (x != std::floor(x) || std::fabs(x) > 1e15)
       throw error{"compress::recipe",
                   "'" + word->name + "': " + key + " is '" + text(key) + "', expected a whole number",
-                  "Write it without a point"};
+                  "Write it without a point, and no larger than 10^15"};
     return static_cast<std::int64_t>(x);
   }
   /// 1 or 0; 0 where it is not given. \throws error for anything else
