@@ -23,7 +23,9 @@ inline void demand_other_files(std::vector<named_file> const& written, std::vect
     std::error_code failed;
     if (a.empty() || b.empty()) return false;
     if (fs::exists(a, failed)) return fs::is_regular_file(a, failed) && fs::equivalent(a, b, failed);
-    return fs::weakly_canonical(a, failed) == fs::weakly_canonical(b, failed);
+    auto const place = [&](std::string const& file) { return fs::weakly_canonical(fs::absolute(file), failed); };
+    auto const of_a = place(a), of_b = place(b);
+    return !of_a.empty() && of_a == of_b;  // what has no place is refused where it is made
   };
   for (auto w = written.begin(); w != written.end(); ++w) {
     for (auto const& r : read)

@@ -280,7 +280,7 @@ class TrainShrinkRun(Check):
             renamed("model.safetensors", huge)
             refused(["--evaluate: 'fc1.weight' has shape [9999999, 64] in the network '" + huge + "'", f"in '{bad}' it has [300, 64]", "Use --data"], "--evaluate", bad, ranks=ranks)
         renamed("compressed.safetensors", huge, fc1_weight="[9999999, 64]")
-        refused(["'fc1.weight' has shape [9999999, 64]", "bytes, which cannot be so many numbers"], "--evaluate", bad)
+        refused(["'fc1.weight' has shape [9999999, 64]", "and in the forms of this program each number takes a bit or more"], "--evaluate", bad)
         renamed("model.safetensors", "mlp:64-300-100-50-10")
         refused(["'fc3.weight' has shape [50, 100]", "it has [10, 100]"], "--evaluate", bad)
         renamed("model.safetensors", "mlp:64-300-100-10-10")

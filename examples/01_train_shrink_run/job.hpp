@@ -129,7 +129,8 @@ void demand_weights_of(Net const& net, std::string const& network, options const
       if (at == weights.end()) refuse(w, "there is none");
       if (at->shape != w.shape) refuse(w, "it has " + at->shape.to_string());
       if (at->bytes() < static_cast<std::uint64_t>(w.size()) / 8)
-        refuse(w, "it has " + std::to_string(at->bytes()) + " bytes, which cannot be so many numbers");
+        refuse(w, "it has " + std::to_string(at->bytes()) + " bytes of form '" + at->form +
+                      "', and in the forms of this program each number takes a bit or more");
     });
   });
 }

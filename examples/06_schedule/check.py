@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 """Tests of the program `schedule`: check.py figures|round_trip|pictures|refusals PROGRAM SCRATCH"""
 import json
+import os
 import pathlib
 import subprocess
 import sys
@@ -73,6 +74,8 @@ elif what == "refusals":
     refused("", "no action")
     refused("0F0,0B0\n", "is the file that is read (--check)", "--svg", scratch / "bad.csv")
     assert (scratch / "bad.csv").read_bytes() == b"0F0,0B0\n", "the table that was checked is not what it was"
+    twice = scratch / "twice"
+    assert "is the file of --svg, too" in run("--svg", twice, "--json", os.path.relpath(twice), code=1)
     refused("0F0,nonsense\n", "line 1, cell 2: 'nonsense' does not begin with the number of a stage")
     refused("0F99999999999999999999\n", "does not end with the number of a micro-batch")
     refused("\x00\xff\xfe", "line 1, cell 1")

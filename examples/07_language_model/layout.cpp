@@ -25,25 +25,27 @@ template <class F> void for_each_part(std::string_view text, F const& f) {
 }
 
 /// An axis that is not known is told before anything is counted: its ranks would be too many, or too few.
-void demand_axes(std::string_view text, std::string_view own) {
+void demand_axes(std::string_view text, std::string const* own) {
   for_each_part(text, [&](std::string_view part) {
     auto const equals = part.find('=');
     auto const name = part.substr(0, equals);
     if (equals == part.npos || name == "order" || std::find(axes.begin(), axes.end(), name) != axes.end()) return;
     bool shares = false;
-    for_each_part(own, [&](std::string_view mine) { shares = shares || mine == name; });
+    if (own) for_each_part(*own, [&](std::string_view mine) { shares = shares || mine == name; });
     if (shares || name.empty()) return;
     auto const begun = std::find_if(axes.begin(), axes.end(), [&](std::string_view a) { return a.starts_with(name); });
     std::string const shown(name.substr(0, 40));
-    throw pl::error{"--mesh", "there is no axis '" + shown + "'; there are " + pl::plan::detail::choices(axes),
-                    "Use " + std::string(begun != axes.end() ? *begun : pl::plan::detail::nearest(name, axes)) +
-                        std::string(part.substr(equals, 20)) + "; or --data-axes " + shown +
-                        " beside it, if its ranks are to share the batch as those of data do"};
+    throw pl::error{
+        "--mesh", "there is no axis '" + shown + "'; there are " + pl::plan::detail::choices(axes),
+        "Use " + std::string(begun != axes.end() ? *begun : pl::plan::detail::nearest(name, axes)) +
+            std::string(part.substr(equals, 20)) +
+            (own ? "; or --data-axes " + shown + " beside it, if its ranks are to share the batch as those of data do"
+                 : std::string())};
   });
 }
 
-/// \param own axes of the user's own that share the batch, as in "node,rack"
-[[nodiscard]] pl::mesh parse_mesh(std::string const& text, std::string const& own, int ranks) {
+/// \param own axes of the user's own that share the batch, as in "node,rack"; null in a program that takes none
+[[nodiscard]] pl::mesh parse_mesh(std::string const& text, std::string const* own, int ranks) {
   demand_axes(text, own);
   auto const m = [&] {
     try {
@@ -53,7 +55,7 @@ void demand_axes(std::string_view text, std::string_view own) {
     }
   }();
   try {
-    (void)m.set(own);
+    (void)m.set(own ? *own : "");
   } catch (pl::error const& e) {
     throw pl::error{"--data-axes", e.problem(), e.remedy()};
   }
@@ -93,7 +95,7 @@ template <class E, std::size_t N>
 }  // namespace
 
 pl::plan::plan lay_out(sample_options const& o, int ranks) {
-  auto const mesh = parse_mesh(o.mesh.empty() ? "pipeline=" + std::to_string(ranks) : o.mesh, "", ranks);
+  auto const mesh = parse_mesh(o.mesh.empty() ? "pipeline=" + std::to_string(ranks) : o.mesh, nullptr, ranks);
   auto const data = extent(mesh, "data"), tensor = extent(mesh, "tensor"), pipeline = extent(mesh, "pipeline");
   if (data > 1)
     throw pl::error{"--mesh",
@@ -107,7 +109,7 @@ pl::plan::plan lay_out(sample_options const& o, int ranks) {
 pl::plan::plan lay_out(options const& o, int ranks) {
   check(sizes{.context = o.context, .layers = o.layers, .width = o.width, .heads = o.heads});
   pl::plan::plan p;
-  p.set_mesh(parse_mesh(o.mesh, o.data_axes, ranks), o.data_axes);
+  p.set_mesh(parse_mesh(o.mesh, &o.data_axes, ranks), o.data_axes);
   auto const data = p.data_ranks, tensor = p.tensor_ranks, pipeline = p.pipeline_ranks;
   p.global_batch = o.batch;
   p.schedule = o.schedule;

@@ -135,7 +135,6 @@ elif what == "refusals":
     before = bad.read_bytes()
     refused("is the file that is read (FILE)", "--json", str(bad))
     assert bad.read_bytes() == before, "the file that was looked at is not what it was"
-    safetensors(bad, one)
     whole = bad.read_bytes()
     for n in range(len(whole)):
         bad.write_bytes(whole[:n])

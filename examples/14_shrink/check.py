@@ -480,6 +480,10 @@ class Shrink(Check):
         assert "is the file that is read (IN)" in self.run(model, model, "--recipe", "int8", fails=True)
         refused(["pleat: --json: ", "is the file that is read (IN)"], "int8", model, "--json", model)
         refused(["pleat: --svg: ", "is the file that is read (IN)"], "int8", model, "--svg", model)
+        teacher = self.folder / "teacher.safetensors"
+        teacher.write_bytes(before)
+        refused(["pleat: --json: ", "is the file that is read (teacher)"], f"distill(1, teacher={teacher})|int8", model, "--json", teacher)
+        assert teacher.read_bytes() == before, "the teacher is not what it was"
         refused(["pleat: --json: ", "is the file of OUT, too"], "int8", model, "--json", self.folder / "none.safetensors")
         assert model.read_bytes() == before, "the model that was read is not what it was"
         refused(["'quantize_aware(form=int4, epochs=1)' trains codes of int4, and 'int8' stores other ones", "Say the same form and group"], "quantize_aware(int4, 1)|int8")

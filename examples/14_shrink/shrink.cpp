@@ -152,7 +152,10 @@ void run(options const& o, pl::world& world) {
   auto const steps = shrink::read_recipe(o.recipe, known_words());
   shrink::check_order(steps);
   pl::comm::on_root(world.comm, [&] {
-    demand_other_files({{"OUT", o.out}, {"--json", o.json}, {"--svg", o.svg}}, {{"IN", o.in}});
+    std::vector<named_file> read{{"IN", o.in}};
+    for (auto const& s : steps)
+      if (s.values.contains("teacher")) read.push_back({"teacher", s.values.at("teacher")});
+    demand_other_files({{"OUT", o.out}, {"--json", o.json}, {"--svg", o.svg}}, read);
   });
   demand_outputs(world, {o.out, o.json, o.svg});
   auto const data = read_data(o);

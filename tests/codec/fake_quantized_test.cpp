@@ -547,6 +547,18 @@ TEST_CASE("the file holds floats, grid, steps and mask; nonsense is refused") {
   typename codec::int8<float>::template storage<space> to;
   CHECK_THROWS_MATCHES(fake::convert<codec::int8<float>>(c, shape, broken.storage, to), pleat::error,
                        MessageMatches(ContainsSubstring("row 1, column 6 is")));
+  // Training that diverged shows in answers by codes, too.
+  for (float const bad : {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity()}) {
+    nan[70] = bad;
+    encoded<fake> diverged(c, shape, nan);
+    std::vector<float> const x(64, 0.5f);
+    std::vector<float> y(3);
+    for (float const range : {0.0f, 1.0f}) {
+      fake::set_input_range(diverged.storage, range);
+      fake::apply(c, shape, diverged.storage, 1, x.data(), y.data(), {});
+      for (std::size_t r = 0; r < 3; ++r) CHECK(std::isnan(y[r]) == (r == 1));
+    }
+  }
 }
 
 }  // namespace

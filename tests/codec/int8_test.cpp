@@ -107,6 +107,24 @@ TEST_CASE("ties go to even, and what was zero stays exactly zero") {
     if (values[i] == 0) REQUIRE((back[i] == 0 && !std::signbit(back[i])));
 }
 
+TEST_CASE("a weight that was never encoded is refused, not multiplied with") {
+  auto c = make_context();
+  extents const shape{4, 8};
+  int8::storage<space> const none;
+  std::vector<float> x(32, 1.0f), y(32);
+  pleat::compute::conv2d_shape const g{1, 8, 1, 1, 4, 1, 1};
+  auto const refused = [&](auto&& f) {
+    CHECK_THROWS_MATCHES(f(), pleat::error, MessageMatches(ContainsSubstring("this weight was never encoded")));
+  };
+  refused([&] { int8::decode(c, shape, none, y.data()); });
+  refused([&] { int8::apply(c, shape, none, 1, x.data(), y.data(), {}); });
+  refused([&] { int8::apply_transposed(c, shape, none, 1, x.data(), y.data(), nullptr); });
+  refused([&] { int8::convolve(c, g, none, x.data(), nullptr, y.data(), pleat::compute::activation::none); });
+  refused([&] { (void)int8::predict(c, shape, x, none); });
+  refused([&] { (void)int8::to_file(c, shape, none); });
+  refused([&] { int8::apply(c, {4, 0}, none, 1, x.data(), y.data(), {}); });  // rows have scales
+}
+
 TEST_CASE("NaN and infinity are refused by row and column") {
   auto c = make_context();
   for (float const bad : {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity(),

@@ -694,6 +694,22 @@ TEST_CASE("a file of targets that was altered, or is another's, is refused by na
   forged([](auto& t) { t.rest[1] = std::numeric_limits<float>::infinity(); }, "what is left of sample 1 is NaN");
 }
 
+TEST_CASE("scores that lie far apart leave what files can hold") {
+  auto w = alone();
+  auto const train = data(8);
+  compress::teacher const far({.name = "far", .ask = [](compress::question const& q, compress::answer& a) {
+                                 a = {};
+                                 for ([[maybe_unused]] auto const i : q.samples)
+                                   a.scores.insert(a.scores.end(), {1000.0f, 0.0f, -1.0f, -2.0f});
+                               }});
+  scratch const f("far");
+  (void)compress::cache_targets(far, train, w.comm, f.path, 1);
+  auto const read = compress::read_targets(f.path, train);
+  for (float const rest : read.rest) CHECK(rest == static_cast<float>(std::log(1 + std::exp(-1.0) + std::exp(-2.0))));
+  CHECK(read.rest.size() == 8);
+  CHECK(read.dropped_max == 0);
+}
+
 TEST_CASE("hints: the student's features come nearer, the gradient is right, nothing is left behind") {
   auto w = alone();
   auto const train = data(160);
@@ -892,8 +908,8 @@ TEST_CASE("what cannot teach or learn is refused in words") {
     CHECK_THROWS_MATCHES(f(), pleat::error, MessageMatches(ContainsSubstring(words)));
   };
   refused([&] { compress::distill(train, {}); }, "the list of teachers is empty");
-  for (double const t :
-       {0.0, -1.0, std::numeric_limits<double>::quiet_NaN(), std::numeric_limits<double>::infinity(), 1e308, 1e-300})
+  for (double const t : {0.0, -1.0, std::numeric_limits<double>::quiet_NaN(), std::numeric_limits<double>::infinity(),
+                         1e308, 1e20, 1e-20, 1e-300})
     refused([&] { compress::distill(train, {compress::teacher(large)}, lessons(1, t)); },
             "the temperature must be positive");
   refused([&] { compress::distill(train, {compress::teacher(large)}, lessons(1, 4, 1.5)); },

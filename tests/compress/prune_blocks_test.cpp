@@ -193,6 +193,30 @@ TEST_CASE("gates close while training, and what they closed is taken out without
   for (std::size_t i = 0; i < a.size(); ++i) REQUIRE(a[i] == b[i]);
 }
 
+TEST_CASE("a model whose blocks cannot all go keeps them") {
+  auto w = alone();
+  auto const samples = data(32);
+  auto const inner = nn::residual(nn::linear("inner", 16, 16));
+  pleat::plan::plan p;
+  p.global_batch = 16;
+  auto model = par::build(
+      nn::sequential(nn::linear("in", 20, 16), nn::residual(nn::sequential(inner, nn::linear("zero", 16, 16))),
+                     nn::linear("out", 16, 4)),
+      p, w, {.seed = 5});
+  // neither block does anything, so the outer one is the first of the least, and the inner one is gone with it
+  set_values(model, "zero.weight", std::vector<float>(256, 0.0f));
+  set_values(model, "zero.bias", std::vector<float>(16, 0.0f));
+  auto const said = answers(model, samples);
+  set_values(model, "zero.bias", std::vector<float>(16, 1.0f));
+  auto const louder = answers(model, samples);
+  REQUIRE(louder != said);  // the outer body counts
+  set_values(model, "zero.bias", std::vector<float>(16, 0.0f));
+  compress::prune_blocks const both{.count = 2, .samples = compress::calibration(samples, 32)};
+  CHECK_THROWS_MATCHES(both.run(model), pleat::error, MessageMatches(ContainsSubstring("no further block is left")));
+  set_values(model, "zero.bias", std::vector<float>(16, 1.0f));
+  CHECK(answers(model, samples) == louder);
+}
+
 TEST_CASE("blocks: what cannot be done is refused in words") {
   auto w = alone();
   auto const samples = data(8);

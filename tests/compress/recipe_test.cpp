@@ -117,7 +117,7 @@ TEST_CASE("what cannot be read is refused, and the nearest known word is offered
   CHECK_THROWS_MATCHES(compress::read_recipe("fine_tune(1.5)", words)[0].whole("epochs"), pleat::error,
                        MessageMatches(ContainsSubstring("expected a whole number")));
   CHECK_THROWS_MATCHES(compress::read_recipe("fine_tune(9223372036854775807)", words)[0].whole("epochs"), pleat::error,
-                       MessageMatches(ContainsSubstring("no larger than 10^15")));
+                       MessageMatches(ContainsSubstring("expected a whole number of at most 10^15")));
 }
 
 TEST_CASE("what a step does not ask for is refused, not ignored") {

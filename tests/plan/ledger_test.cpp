@@ -17,6 +17,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <stdexcept>
 #include <string>
 
@@ -198,7 +199,30 @@ TEST_CASE("the search takes as few micro-batches as fit, and says how much is mi
       said = e.what();
     }
     if (said.find("1000 are allowed") == std::string::npos) throw std::runtime_error("said: " + said);
+    // a number of micro-batches that is asked for has to fit, too
+    auto const asked = [&](pl::index_t micro_batches, pl::index_t memory) -> std::string {
+      try {
+        (void)pl::plan::search(
+            net(), w,
+            {.global_batch = 64, .micro_batches = micro_batches, .input = {1, 1, 4, 4}, .memory_bytes = memory});
+      } catch (pl::error const& e) {
+        return e.what();
+      }
+      return "taken";
+    };
+    if (asked(1, whole) != "taken") throw std::runtime_error("said: " + asked(1, whole));
+    if (asked(1, whole - 1).find("a step of 1 micro-batches needs " + std::to_string(whole) + " bytes") ==
+        std::string::npos)
+      throw std::runtime_error("said: " + asked(1, whole - 1));
+    if (asked(-1, 0).find("micro_batches") == std::string::npos) throw std::runtime_error("said: " + asked(-1, 0));
   });
+}
+
+TEST_CASE("the largest micro-batch of the largest batch is counted") {
+  pl::plan::plan p;
+  p.global_batch = std::numeric_limits<pl::index_t>::max();
+  p.micro_batches = 2;
+  CHECK(pl::plan::largest_micro_batch(p) == pl::index_t{1} << 62);
 }
 
 TEST_CASE("a measured machine has the slowest rank's numbers on every rank") {

@@ -290,6 +290,12 @@ TEST_CASE("a schedule that names what is not there is refused before a place is 
     }
   auto nowhere = plan::gpipe(2, 2);
   nowhere.rank_of[1] = 2;
+  auto elsewhere = plan::gpipe(2, 2);
+  std::swap(elsewhere.rank_of[0], elsewhere.rank_of[1]);
+  CHECK(said([&] {
+          figures(elsewhere);
+        }).find("rank 0 is told '" + plan::in_words(elsewhere.actions[0][0]) + "', but that stage lives on rank 1") !=
+        std::string::npos);
   CHECK(said([&] { figures(nowhere); }).find("a stage lives on rank 2, but there are lists for 2") !=
         std::string::npos);
 }

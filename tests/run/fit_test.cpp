@@ -824,6 +824,9 @@ TEST_CASE("training goes on from a checkpoint bit for bit, on another number of 
         options.checkpoint_steps = 5;
         options.resume = true;
         options.on_event = [&](pl::run::event const& e) {
+          if (e.epoch != (e.step + per_epoch - 1) / per_epoch)  // begun, of checkpoints within an epoch, too
+            throw std::runtime_error("step " + std::to_string(e.step) + " is said to be of epoch " +
+                                     std::to_string(e.epoch));
           if (e.what == pl::run::event::kind::step && e.step == until) throw stop{};
         };
         auto const mine = pl::run::fit(m, data.train, options);

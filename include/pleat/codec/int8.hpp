@@ -71,6 +71,13 @@ template <class T> struct int8 {
     s.input_scale = detail::int8_scale(amax);
   }
 
+  /// \throws error if there is nothing to work with yet
+  template <class Space> static void demand_encoded(char const* call, index_t rows, storage<Space> const& s) {
+    if (rows > 0 && !s.scales.data()) [[unlikely]]
+      throw error{call, "this weight was never encoded",
+                  "Encode it, or read it from a file, before it is multiplied with"};
+  }
+
   /// \throws error if an element is NaN or infinite (the row and column)
   template <class Space>
   static void encode(context<Space>& c, extents const& shape, T const* values, storage<Space>& s) {
@@ -97,6 +104,7 @@ template <class T> struct int8 {
   }
 
   template <class Space> static void decode(context<Space>& c, extents const& shape, storage<Space> const& s, T* out) {
+    demand_encoded("codec::int8::decode", rows_of(shape), s);
     compute::dequantize_rows(c.space(), rows_of(shape), columns_of(shape),
                              static_cast<std::int8_t const*>(s.codes.data()), columns_of(shape),
                              static_cast<float const*>(s.scales.data()), out, columns_of(shape));
@@ -105,6 +113,7 @@ template <class T> struct int8 {
   template <class Space>
   static void apply(context<Space>& c, extents const& shape, storage<Space> const& s, index_t m, T const* x, T* y,
                     compute::epilogue<T> const& after) {
+    demand_encoded("codec::int8::apply", rows_of(shape), s);
     index_t const n = rows_of(shape), k = columns_of(shape);
     auto const codes = tensor<std::int8_t, Space>::allocate(c, {m, k});
     auto const scales = tensor<float, Space>::allocate(c, {m});
@@ -139,6 +148,7 @@ template <class T> struct int8 {
   template <class Space>
   static void convolve(context<Space>& c, compute::conv2d_shape const& g, storage<Space> const& s, T const* x,
                        T const* bias, T* y, compute::activation act) {
+    demand_encoded("codec::int8::convolve", g.out_channels, s);
     index_t const k = g.in_channels * g.height * g.width;
     auto const codes = tensor<std::int8_t, Space>::allocate(c, {g.batch, k});
     auto const scales = tensor<float, Space>::allocate(c, {g.batch});
@@ -153,6 +163,7 @@ template <class T> struct int8 {
   [[nodiscard]] static bool convolve_pooled(context<Space>& c, compute::conv2d_shape const& g, storage<Space> const& s,
                                             T const* x, T const* bias, T* y, compute::activation act) {
     if (!compute::int8_conv2d_pools(c.space(), g)) return false;
+    demand_encoded("codec::int8::convolve_pooled", g.out_channels, s);
     index_t const k = g.in_channels * g.height * g.width;
     auto const codes = tensor<std::int8_t, Space>::allocate(c, {g.batch, k});
     auto const scales = tensor<float, Space>::allocate(c, {g.batch});
@@ -183,9 +194,7 @@ template <class T> struct int8 {
   [[nodiscard]] static error_norms predict(context<Space>& c, extents const& shape, std::span<T const> values,
                                            storage<Space> const& s) {
     std::vector<float> scales(static_cast<std::size_t>(rows_of(shape)));
-    if (shape.size() > 0 && !s.scales.data())
-      throw error{"codec::int8::predict", "this weight was never encoded",
-                  "Encode it, or read it from a file, before it is multiplied with"};
+    demand_encoded("codec::int8::predict", rows_of(shape), s);
     copy_to_host(c, tensor<float, Space>::wrap(s.scales.data(), {rows_of(shape)}), scales.data());
     return detail::predict_int8(columns_of(shape), values, scales);
   }
@@ -195,9 +204,7 @@ template <class T> struct int8 {
                                                         storage<Space> const& s) {
     std::vector<std::int8_t> codes(static_cast<std::size_t>(shape.size()));
     std::vector<float> scales(static_cast<std::size_t>(rows_of(shape)));
-    if (shape.size() > 0 && !s.codes.data())
-      throw error{"codec::int8::to_file", "this weight was never encoded",
-                  "Encode it, or read it from a file, before it is multiplied with"};
+    demand_encoded("codec::int8::to_file", rows_of(shape), s);
     copy_to_host(c, tensor<std::int8_t, Space>::wrap(s.codes.data(), shape), codes.data());
     copy_to_host(c, tensor<float, Space>::wrap(s.scales.data(), {rows_of(shape)}), scales.data());
     return image(shape, codes, scales, s.input_scale);

@@ -38,6 +38,7 @@ template <class Space> struct requantizer {
                   "the scales are " + std::to_string(x_scale) + " and " + std::to_string(y_scale) +
                       ", expected positive finite numbers",
                   "Calibrate with data that is not all zero"};
+    int8<float>::demand_encoded("codec::requantizer::make", rows_of(shape), w);
     auto const n = static_cast<std::size_t>(rows_of(shape));
     std::vector<float> scale(n);
     copy_to_host(c, tensor<float, Space>::wrap(w.scales.data(), {rows_of(shape)}), scale.data());

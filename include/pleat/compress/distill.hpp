@@ -299,8 +299,8 @@ class distill {
   static constexpr bool takes_shards = true;      ///< runs where parameters are in pieces (state_stage = 3)
   static constexpr char const* what = "distill";  ///< its name in reports and errors
 
-  /// \throws error for an empty list of teachers, a temperature that is not positive and finite, weights outside their
-  /// range
+  /// \throws error for an empty list of teachers, a temperature that is not positive or whose square is no normal float,
+  /// weights outside their range
   distill(io::dataset const& data, std::vector<teacher> teachers, distill_options options = {})
       : data_(&data), teachers_(std::move(teachers)), options_(std::move(options)) {
     if (teachers_.empty())
@@ -310,7 +310,7 @@ class distill {
     auto const t = static_cast<float>(options_.temperature);
     if (!(t > 0) || !std::isnormal(t * t))
       throw error{"compress::distill",
-                  "the temperature must be positive and its square a float, found " +
+                  "the temperature must be positive and its square a normal float, found " +
                       pleat::detail::number_text(options_.temperature),
                   "1 takes the teacher's probabilities as they are; 2 to 20 are usual"};
     if (!(options_.hard_weight >= 0 && options_.hard_weight <= 1))

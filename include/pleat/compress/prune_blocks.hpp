@@ -65,24 +65,33 @@ struct prune_blocks {
       throw error{call, std::to_string(count) + " blocks are to go, and there are " + std::to_string(all.size()),
                   "A block is an nn::residual without a second layer beside its body"};
     auto const was = answers(m);
-    for (index_t k = 0; k < count; ++k) {
-      std::size_t best = 0;
-      double least = 0;
-      all.clear();
-      find(m.net(), all);
-      for (std::size_t b = 0; b < all.size(); ++b) {
-        all[b].remove(true);
-        double const now = change(m, was);
-        all[b].remove(false);
-        if (!std::isfinite(now))
-          throw error{call, "the answers without '" + all[b].name + "' are not finite",
-                      "Look at the weights and at the samples"};
-        if (b == 0 || now < least) best = b, least = now;
+    std::vector<block> gone;
+    try {
+      for (index_t k = 0; k < count; ++k) {
+        std::size_t best = 0;
+        double least = 0;
+        all.clear();
+        find(m.net(), all);
+        for (std::size_t b = 0; b < all.size(); ++b) {
+          gone.push_back(all[b]);
+          all[b].remove(true);
+          double const now = change(m, was);
+          all[b].remove(false);
+          gone.pop_back();
+          if (!std::isfinite(now))
+            throw error{call, "the answers without '" + all[b].name + "' are not finite",
+                        "Look at the weights and at the samples"};
+          if (b == 0 || now < least) best = b, least = now;
+        }
+        if (all.empty())
+          throw error{call, "no further block is left: those within a block went with it", "Remove fewer blocks"};
+        gone.push_back(all[best]);
+        all[best].remove(true);
+        if (on_block) on_block({all[best].name, least});
       }
-      if (all.empty())
-        throw error{call, "no further block is left: those within a block went with it", "Remove fewer blocks"};
-      all[best].remove(true);
-      if (on_block) on_block({all[best].name, least});
+    } catch (...) {  // the model as it was: its memory still has what the blocks hold
+      for (auto const& b : gone) b.remove(false);
+      throw;
     }
     m = m.rebuild(m.net());  // an arena without them
   }

@@ -76,8 +76,8 @@ struct recipe_step {
     double const x = number(key);
     if (x != std::floor(x) || std::fabs(x) > 1e15)
       throw error{"compress::recipe",
-                  "'" + word->name + "': " + key + " is '" + text(key) + "', expected a whole number",
-                  "Write it without a point, and no larger than 10^15"};
+                  "'" + word->name + "': " + key + " is '" + text(key) + "', expected a whole number of at most 10^15",
+                  "Write it without a point"};
     return static_cast<std::int64_t>(x);
   }
   /// 1 or 0; 0 where it is not given. \throws error for anything else

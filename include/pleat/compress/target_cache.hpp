@@ -105,18 +105,17 @@ inline void append_top(std::span<float const> scores, io::dataset const& d, inde
           "Look at the teacher and at this sample: scores that are kept must be finite"};
   std::sort(order.begin(), order.end(),
             [&](std::int32_t a, std::int32_t b) { return at(a) != at(b) ? at(a) > at(b) : a < b; });
-  double const top = static_cast<double>(at(order.front()));
-  double rest = 0;
-  for (std::size_t j = 0; j < order.size(); ++j) {
-    if (static_cast<index_t>(j) < t.k) {
-      t.scores.push_back(at(order[j]));
-      t.labels.push_back(order[j]);
-    } else {
-      rest += std::exp(static_cast<double>(at(order[j])) - top);
-    }
+  auto const k = static_cast<std::size_t>(t.k);
+  for (std::size_t j = 0; j < k; ++j) {
+    t.scores.push_back(at(order[j]));
+    t.labels.push_back(order[j]);
   }
   if (t.k == t.classes) return;
-  t.rest.push_back(static_cast<float>(top + std::log(rest)));
+  // beside the largest that is left out, not the largest of all: beside that the sum may be 0, and its logarithm infinite
+  double const most = static_cast<double>(at(order[k]));
+  double rest = 0;
+  for (std::size_t j = k; j < order.size(); ++j) rest += std::exp(static_cast<double>(at(order[j])) - most);
+  t.rest.push_back(static_cast<float>(most + std::log(rest)));
 }
 /// What the k largest leave out, over all rows.
 inline void measure_dropped(top_scores& t) {
@@ -219,7 +218,7 @@ inline void write_targets(std::string const& path, top_scores const& t, io::data
                 "the targets belong to another data set (" + mark + ") than '" + data.name + "' (" +
                     detail::fingerprint(data) + ")",
                 "Write them again for this data set with compress::cache_targets"};
-  std::vector<index_t> last(static_cast<std::size_t>(t.classes), -1);
+  std::vector<std::int32_t> of_row(static_cast<std::size_t>(t.k));  // not one for each class: their number is only said
   for (index_t s = 0; s < t.rows(); ++s) {
     auto const where = [&] { return detail::where_in(data, s); };
     for (index_t j = s * t.k; j < (s + 1) * t.k; ++j) {
@@ -227,13 +226,15 @@ inline void write_targets(std::string const& path, top_scores const& t, io::data
       if (c < 0 || c >= t.classes)
         throw error{call, "class " + std::to_string(c) + where() + ", expected 0 to " + std::to_string(t.classes - 1),
                     remedy::copy_again};
-      if (std::exchange(last[static_cast<std::size_t>(c)], s) == s)
-        throw error{call, "class " + std::to_string(c) + where() + " is there twice", remedy::copy_again};
+      of_row[static_cast<std::size_t>(j - s * t.k)] = c;
       if (!std::isfinite(t.scores[static_cast<std::size_t>(j)]))
         throw error{call, "a score" + where() + " is NaN or infinite", remedy::copy_again};
       if (j > s * t.k && t.scores[static_cast<std::size_t>(j)] > t.scores[static_cast<std::size_t>(j - 1)])
         throw error{call, "the scores" + where() + " do not descend", remedy::copy_again};
     }
+    std::sort(of_row.begin(), of_row.end());
+    if (auto const twice = std::adjacent_find(of_row.begin(), of_row.end()); twice != of_row.end())
+      throw error{call, "class " + std::to_string(*twice) + where() + " is there twice", remedy::copy_again};
     if (t.k < t.classes && !std::isfinite(t.rest[static_cast<std::size_t>(s)]))
       throw error{call, "what is left" + where() + " is NaN or infinite", remedy::copy_again};
   }

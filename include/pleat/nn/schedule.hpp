@@ -87,7 +87,7 @@ struct warm_up {
 };
 
 /// A linear warm-up, then half a cosine from 1 down to `minimum` at the last step (Loshchilov and Hutter,
-/// arXiv:1608.03983, without restarts). A training of one step is the wave's first one: it has the whole rate.
+/// arXiv:1608.03983, without restarts). The only step of a training is the wave's first: it has the whole rate.
 struct cosine {
   static constexpr char const* name = "cosine";  ///< what checkpoints remember
   index_t warm_up_steps = 0;                     ///< before the half wave

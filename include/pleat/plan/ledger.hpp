@@ -44,7 +44,7 @@ PLEAT_ONCE [[nodiscard]] index_t largest_micro_batch(plan const& p) {
   index_t const rows = p.deterministic
                            ? block_range(p.global_batch, p.lanes, block_range(p.lanes, p.data_ranks, 0).end - 1).end
                            : block_range(p.global_batch, p.data_ranks, 0).size();
-  return (rows + p.micro_batches - 1) / p.micro_batches;
+  return pleat::detail::units_of(rows, p.micro_batches);
 }
 PLEAT_COMPILED_ONCE(index_t largest_micro_batch(plan const& p));
 

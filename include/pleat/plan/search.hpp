@@ -181,15 +181,20 @@ PLEAT_ONCE [[nodiscard]] plan search_within(world const& w, search_options const
           " lanes; with .lanes = " + std::to_string(p.lanes) + " fewer ranks have the same");
   p.overlap = o.overlap;
   p.bucket_bytes = o.bucket_bytes;
-  p.micro_batches = std::max<index_t>(1, o.micro_batches);
+  p.micro_batches = o.micro_batches == 0 ? 1 : o.micro_batches;
   p.check();
-  if (o.memory_bytes > 0 && o.micro_batches == 0) {
+  if (o.memory_bytes > 0) {
     if (o.input.rank() == 0)
       throw error{"plan::search", "memory is bounded, but the input's extents are not given",
                   "Set .input, e.g. extents{1, 1, 28, 28}"};
     for (;; p.micro_batches *= 2) {
       index_t const rows = largest_micro_batch(p), bytes = need(p, o.input.with_batch(rows));
       if (bytes <= o.memory_bytes) break;
+      if (o.micro_batches != 0)
+        throw error{"plan::search",
+                    "a step of " + std::to_string(p.micro_batches) + " micro-batches needs " + std::to_string(bytes) +
+                        " bytes per rank, " + std::to_string(o.memory_bytes) + " are allowed",
+                    "Leave .micro_batches out, so that as many are made as fit, or allow more memory"};
       if (rows <= 1)
         throw error{"plan::search",
                     "one sample at a time still needs " + std::to_string(bytes) + " bytes per rank, " +
@@ -204,7 +209,8 @@ PLEAT_COMPILED_ONCE(plan search_within(world const& w, search_options const& o, 
 }  // namespace detail
 
 /// A data-parallel plan for this world, in the network's precision. The same on every rank; communicates nothing.
-/// \throws error if no number of micro-batches fits into memory_bytes, naming the bytes that are missing
+/// \throws error if no number of micro-batches, or not the one that was asked for, fits into memory_bytes, naming the
+/// bytes that are missing
 template <class Net>
 [[nodiscard, gnu::cold]] plan search(Net const& net, world const& w, search_options const& o = {}) {
   static_assert((nn::demand_layer<Net>(), true));

@@ -216,6 +216,9 @@ class simulator {
           refuse("rank " + std::to_string(r) + " is told '" + in_words(a) + "', but there are " +
                  std::to_string(s_.stages()) + " stages and " + std::to_string(m_) +
                  " micro-batches, and messages go between neighbours");
+        if (s_.rank_of[at(a.stage)] != r)
+          refuse("rank " + std::to_string(r) + " is told '" + in_words(a) + "', but that stage lives on rank " +
+                 std::to_string(s_.rank_of[at(a.stage)]));
       }
   }
 

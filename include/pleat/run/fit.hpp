@@ -240,7 +240,8 @@ template <class T, class Space>
     auto more = losses.words();
     more.merge(words_to_keep(options, total));
     writer.save(m, optimizer, done, {.more = std::move(more), .data = data}, &best);
-    if (options.on_event) options.on_event({event::kind::checkpoint, done / per_epoch, done, 0, 1, {}});
+    if (options.on_event)
+      options.on_event({event::kind::checkpoint, (done + per_epoch - 1) / per_epoch, done, 0, 1, {}});
   };
   auto const save = [&](index_t done) { beside([&] { save_now(done); }); };
 

@@ -75,8 +75,9 @@ template <class F> struct block_logic {
       throw error{call_of(name, function),
                   "a weight of shape " + shape.to_string() + " has " + std::to_string(columns_of(shape)) +
                       " columns, expected a multiple of " + std::to_string(F::block),
-                  F::block > 32 ? "Leave this weight out, or choose a form of smaller blocks, e.g. q8_0 (32)"
-                                : "Leave this weight out, or choose a form without blocks, e.g. int8"};
+                  F::block > 32 && columns_of(shape) % 32 == 0
+                      ? "Leave this weight out, or choose a form of smaller blocks, e.g. q8_0 (32)"
+                      : "Leave this weight out, or choose a form without blocks, e.g. int8"};
   }
 
   /// Blocks of all rows to `out` (rows · row_bytes bytes). \throws error for NaN, infinity, and numbers whose scale a

@@ -134,14 +134,14 @@ struct q6_k_format : block_format {
 /// Groups of G numbers: half d, G/2 bytes of nibbles, laid out as q4_0's in every piece of 32. ŵ = d·(code − 8), codes
 /// 1 to 15 (±7).
 template <int G> struct int4_format : block_format {
-  static_assert(G >= 32 && G % 32 == 0, "pleat: a group of codec::int4 is a multiple of 32");
+  static_assert(G == 32 || G == 64 || G == 128 || G == 256,
+                "pleat: a group of codec::int4 is of 32, 64, 128 or 256 columns");  // each has a name in files
   static constexpr int block = G, bytes = 2 + G / 2, offset = 8, most = 15;
   static constexpr bool half_first = G == 32;
   static constexpr std::string_view name = G == 32    ? "int4_g32"
                                            : G == 64  ? "int4_g64"
                                            : G == 128 ? "int4_g128"
-                                           : G == 256 ? "int4_g256"
-                                                      : "int4_group";
+                                                      : "int4_g256";
   PLEAT_INLINE static int code(byte_t const* b, int piece, int i) {
     byte_t const* const q = b + 2 + piece * 16;
     return i < 16 ? q[i] & 15 : q[i - 16] >> 4;

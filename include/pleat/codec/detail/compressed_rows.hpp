@@ -23,6 +23,8 @@ namespace pleat::codec::detail {
 
 /// Compressed rows of blocks of B neighbours (B = 1: CSR). A block is stored if one of its numbers is not zero.
 template <int B> struct compressed_rows_logic : recoded<compressed_rows_logic<B>> {
+  static_assert(B == 1 || B == 2 || B == 4 || B == 8 || B == 16,
+                "pleat: a block of codec::block_sparse is of 2, 4, 8 or 16 columns");  // each has a name in files
   static constexpr std::string_view name = B == 1   ? "csr"
                                            : B == 2 ? "block_1x2"
                                            : B == 4 ? "block_1x4"

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <limits>
 
 #include <pleat/base/config.hpp>
 #include <pleat/codec/detail/block_formats.hpp>
@@ -43,12 +44,17 @@ struct fake_quantize_body {
       step /= static_cast<float>(high);
       if (half_steps) step = half_float(pleat::detail::half_bits(step));
     }
-    if (used != nullptr) used[i] = step;
+    constexpr float none = std::numeric_limits<float>::quiet_NaN();
+    bool counts = true;
     for (index_t j = 0; j < columns; ++j) {
       double const q = step > 0 ? code(from[j], step, low, high) : 0.0;
-      if (codes != nullptr) codes[i * columns + j] = static_cast<std::int8_t>(q);
-      if (out != nullptr) out[i * columns + j] = step * static_cast<float>(q);
+      bool const number = q == q && from[j] == from[j];  // infinity has no code of its own step
+      counts = counts && number;
+      if (codes != nullptr) codes[i * columns + j] = number ? static_cast<std::int8_t>(q) : std::int8_t{0};
+      if (out != nullptr) out[i * columns + j] = number ? step * static_cast<float>(q) : none;
     }
+    // No code says NaN, but the step that the codes are multiplied by does: training that diverged shows.
+    if (used != nullptr) used[i] = counts || codes == nullptr ? step : none;
   }
 };
 

@@ -32,10 +32,12 @@ PLEAT_ONCE [[nodiscard]] file_tensor const& demand_part(char const* call, std::s
   if (!p) throw error{call, "expected " + wanted + ", found none", remedy::copy_again};
   if (p->type != type || p->shape != shape)
     throw error{call, "expected " + wanted + ", found " + p->shape.to_string() + " " + std::string(name_of(p->type)),
-                p->type != type ? "Store the numbers as " + std::string(name_of(type)) +
-                                      ", or read them by a form that keeps them as " + std::string(name_of(p->type)) +
-                                      "; if the file should hold the former, copy it again"
-                                : std::string(remedy::copy_again)};
+                // a weight alone is stored as its writer chose, the parts of a form as the form says
+                suffix.empty() && p->shape == shape
+                    ? "Store the numbers as " + std::string(name_of(type)) +
+                          ", or read them by a form that keeps them as " + std::string(name_of(p->type)) +
+                          "; if the file should hold the former, copy it again"
+                    : std::string(remedy::copy_again)};
   if (p->bytes.size() != static_cast<std::size_t>(shape.size()) * size_of(type))
     throw error{call, "expected " + wanted + ", found " + std::to_string(p->bytes.size()) + " bytes",
                 remedy::copy_again};

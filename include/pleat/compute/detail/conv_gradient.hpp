@@ -12,10 +12,9 @@
 
 namespace pleat::compute::detail {
 
-/// Rows [k0, k1) of one group's weight gradient, all of the group's output channels.
+/// Rows [k0, k1) of the weight gradient of `outs` output channels of one group.
 template <class T> class gradient_collector {
  public:
-  /// \param channel0 first input channel (of the group) that the rows touch; `channels` of them are lowered
   gradient_collector(conv_kernels<T> const& kernels, conv_geometry const& g, index_t k0, index_t k1, index_t outs)
       : kernels_(kernels),
         lowering_(g),
@@ -23,7 +22,7 @@ template <class T> class gradient_collector {
         k1_(k1),
         outs_(outs),
         taps_(g.taps_h * g.taps_w),
-        channel0_(k0 / taps_),
+        channel0_(k0 / taps_),  // of the group; `channels_` of them are touched by the rows, and lowered
         channels_((k1 - 1) / taps_ - channel0_ + 1),
         strip_(2 * kernels.width),
         strips_((outs + strip_ - 1) / strip_),
@@ -40,8 +39,9 @@ template <class T> class gradient_collector {
     sums_ = c.take<T>(sum_size_ * lane_levels(l));
   }
 
-  /// \param x,dy image 0, first channel of the group
-  /// \param dw   row 0 of the group's first output channel; [outs][ld]
+  /// \param x  image 0, first channel of the group
+  /// \param dy image 0, first of the output channels
+  /// \param dw row 0 of the first of the output channels; [outs][ld]
   void run(lanes const& l, T const* x, index_t x_image, T const* dy, index_t dy_image, T* dw, index_t ld) {
     int depth = 0;
     for (int lane = 0; lane < l.count; ++lane) {

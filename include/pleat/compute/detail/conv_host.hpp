@@ -281,7 +281,8 @@ template <class T> struct conv_weight_task {
     return s.groups * ((s.group_out() + width - 1) / width);
   }
 
-  /// All rows of some vectors of output channels: dy is turned once, where tasks that share rows turn all of it each.
+  /// All rows of some vectors of output channels: dy is turned once, where tasks that share rows turn all of it each;
+  /// but each lowers all channels of x.
   void whole_vectors(int const task) const {
     index_t const outs = s.group_out(), all = vectors(), of_group = all / s.groups;
     index_t const width = conv_kernels_of<T>(level).width;
