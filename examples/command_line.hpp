@@ -57,15 +57,27 @@ template <class Options> void add_timeout(CLI::App& app, Options& o) {
       ->capture_default_str();
 }
 
-// Of every program that trains on ranks.
-template <class Options> void add_common(CLI::App& app, Options& o) {
-  // A line for every option, given or not, so that the lines of two ranks fit each other.
+// What ranks compare, into o.asked: a line for every option, given or not, so that the lines of two ranks fit each
+// other.
+template <class Options> void add_asked(CLI::App& app, Options& o) {
   app.parse_complete_callback([&] {
     o.asked.clear();
     for (auto const* x : app.get_options([](CLI::Option* each) { return each->get_configurable(); }))
       o.asked += x->get_single_name() + "=" +
                  (x->count() > 0 ? CLI::detail::join(x->reduced_results(), ",") : x->get_default_str()) + "\n";
   });
+}
+
+template <class Options> void add_threads(CLI::App& app, Options& o) {
+  app.add_option("--threads", o.threads, "threads per rank (default: the cores dealt to the ranks)")
+      ->check(CLI::Range(1, 100000))
+      ->configurable(false);  // a rank's own affair
+  app.add_option("--thread-ranks", o.thread_ranks, "ranks as threads of this process")->check(CLI::Range(1, 1000));
+}
+
+// Of every program that trains on ranks.
+template <class Options> void add_common(CLI::App& app, Options& o) {
+  add_asked(app, o);
   app.add_option("--data", o.data, "folder with MNIST in IDX form (default: the digits that pleat ships)")
       ->check(not_empty());
   app.add_option("--json", o.json, "file for every figure of the report")->check(not_empty());
@@ -73,10 +85,7 @@ template <class Options> void add_common(CLI::App& app, Options& o) {
   app.add_option("--batch", o.batch, "samples per step of training, over all ranks")
       ->check(CLI::Range(1, 1000000))
       ->capture_default_str();
-  app.add_option("--threads", o.threads, "threads per rank (default: the cores dealt to the ranks)")
-      ->check(CLI::Range(1, 100000))
-      ->configurable(false);  // a rank's own affair
-  app.add_option("--thread-ranks", o.thread_ranks, "ranks as threads of this process")->check(CLI::Range(1, 1000));
+  add_threads(app, o);
   app.add_flag("--deterministic", o.deterministic,
                "the same bytes on any number of ranks up to 8; from 9 on others, the same up to 16, and so on");
   app.add_flag("--quiet", o.quiet, "no progress line")->configurable(false);

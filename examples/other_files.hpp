@@ -6,6 +6,7 @@
 #include <pleat/base/error.hpp>
 
 #include <filesystem>
+#include <initializer_list>
 #include <string>
 #include <system_error>
 #include <vector>
@@ -15,6 +16,15 @@ struct named_file {
   std::string option, path;
 };
 
+// Those that a program writes into the folder of an option; without a folder, none.
+inline std::vector<named_file> files_in(std::string const& option, std::string const& folder,
+                                        std::initializer_list<char const*> names) {
+  std::vector<named_file> files;
+  if (!folder.empty())
+    for (auto const* name : names) files.push_back({option, folder + "/" + name});
+  return files;
+}
+
 // \throws pleat::error if a file that is written is one that is read, or another one that is written. Devices and pipes
 // take anything.
 inline void demand_other_files(std::vector<named_file> const& written, std::vector<named_file> const& read) {
@@ -23,7 +33,9 @@ inline void demand_other_files(std::vector<named_file> const& written, std::vect
     std::error_code failed;
     if (a.empty() || b.empty()) return false;
     if (fs::exists(a, failed)) return fs::is_regular_file(a, failed) && fs::equivalent(a, b, failed);
-    auto const place = [&](std::string const& file) { return fs::weakly_canonical(fs::absolute(file), failed); };
+    auto const place = [&](std::string const& path) {  // of a name alone nothing would be looked up
+      return fs::weakly_canonical(fs::absolute(path, failed), failed);
+    };
     auto const of_a = place(a), of_b = place(b);
     return !of_a.empty() && of_a == of_b;  // what has no place is refused where it is made
   };

@@ -11,6 +11,9 @@
 
 #include <initializer_list>
 #include <string>
+#include <vector>
+
+#include "other_files.hpp"
 
 // Ranks with other options would wait for each other in vain. Collective. \param asked a line an option
 inline void agree_on_options(pleat::world& world, std::string const& asked) {
@@ -24,5 +27,16 @@ inline void demand_outputs(pleat::world& world, std::initializer_list<std::strin
   pleat::comm::on_root(world.comm, [&] {
     for (auto const& path : paths)
       if (!path.empty()) pleat::io::demand_writable_file(path);
+  });
+}
+
+// Collective. The same of what is written, and as demand_other_files. \param folder is made, if it has a name
+inline void demand_outputs(pleat::world& world, std::vector<named_file> const& written,
+                           std::vector<named_file> const& read, std::string const& folder = {}) {
+  pleat::comm::on_root(world.comm, [&] {
+    demand_other_files(written, read);
+    if (!folder.empty()) pleat::io::make_folder(folder);
+    for (auto const& file : written)
+      if (!file.path.empty()) pleat::io::demand_writable_file(file.path);
   });
 }

@@ -219,6 +219,15 @@ class TrainShrinkRun(Check):
             refused(["/dev/full", "No space left"], "--epochs", 1, "--train-only", "--quiet", "--threads", 1, "--json", full)
         refused(["cannot make the folder", "bad.safetensors"], "--epochs", 1, "--out", bad / "below")
         refused([f"cannot make a file in '{self.folder}/absent'", "Make the folder"], "--epochs", 100000, "--json", self.folder / "absent" / "f.json")  # before the first epoch
+        # What is read, or of another option, is not written over.
+        trained = good / "model.safetensors"
+        refused(["pleat: --json: ", "is the file that is read (--evaluate)"], "--evaluate", trained, "--json", trained)
+        for name in ("model.safetensors", "compressed.safetensors", "report.svg"):
+            refused(["pleat: --json: ", "is the file of --out, too"], *short, "--out", good, "--json", good / name)
+        self.prefix = ["sh", "-c", 'cd "$0" && exec "$@"', str(self.folder)]  # names of what is not there yet
+        refused(["is the file of --out, too"], *short, "--out", "unmade", "--json", "./unmade/model.safetensors")
+        self.prefix = []
+        assert not (self.folder / "unmade").exists()
 
         # Data: the shipped digits, of which one file is spoiled.
         def spoiled(name, content, instead_of):

@@ -6,13 +6,22 @@
 //   mpirun -n 4 train_shrink_run --data DIR                 four processes
 //   train_shrink_run --data DIR --thread-ranks 4            four threads
 //   train_shrink_run --evaluate out/compressed.safetensors  the compressed model, in a new process
-#include <pleat/comm/attempt.hpp>
-#include <pleat/io/file.hpp>
 #include <pleat/run/launch.hpp>
 #include <pleat/run/model_description.hpp>
 
 #include "../outputs.hpp"
 #include "parts.hpp"
+
+namespace {
+
+// report.json may be --json: they say the same.
+std::vector<named_file> written_by(options const& o) {
+  auto files = files_in("--out", o.out, {"model.safetensors", "compressed.safetensors", "report.svg"});
+  files.push_back({"--json", o.json});
+  return files;
+}
+
+}  // namespace
 
 int main(int argc, char** argv) {
   options o;
@@ -21,10 +30,8 @@ int main(int argc, char** argv) {
                          [&](pl::world& world) {
                            if (o.timeout > 0 && world.size() > 1) world.comm.set_timeout(o.timeout);
                            agree_on_options(world, o.asked);
-                           pl::comm::on_root(world.comm, [&] {  // not only when there is something to lose
-                             if (!o.out.empty()) pl::io::make_folder(o.out);
-                             if (!o.json.empty()) pl::io::demand_writable_file(o.json);
-                           });
+                           // not only when there is something to lose
+                           demand_outputs(world, written_by(o), {{"--evaluate", o.evaluate}}, o.out);
                            std::string network = o.model;
                            if (!o.evaluate.empty())  // a file that somebody else wrote may not say it: --model does
                              if (auto said = pl::run::describe_file(o.evaluate).network; !said.empty()) {

@@ -99,6 +99,18 @@ class DeepCompression(Check):
         for content in (b"", good[:100], good[:-3], good + b"x", bytes(255 - b for b in good)):
             bad.write_bytes(content)
             refused(["bad.safetensors"], "--evaluate", bad)
+        # What is read, or of another option, is not written over; what has a name without --out, too, is tried before data are read.
+        small = out / "compressed.safetensors"
+        refused(["pleat: --json: ", "is the file that is read (--evaluate)"], "--evaluate", small, "--json", small)
+        for name in ("model.safetensors", "compressed.safetensors", "compressed.evaluation.json", "report.svg"):
+            refused(["pleat: --json: ", "is the file of ", ", too"], "--epochs", 1, "--out", out, "--json", out / name)
+        assert small.read_bytes() == good
+        here = self.folder / "here"
+        (here / "deep_compression-lenet-5.safetensors").mkdir(parents=True)
+        self.prefix = ["sh", "-c", 'cd "$0" && exec "$@"', str(here)]
+        refused(["deep_compression-lenet-5.safetensors", "this is a folder"], "--model", "lenet-5", "--data", self.folder / "nothing")
+        refused(["pleat: --json: ", "is the file of --model, too"], "--data", self.folder / "nothing", "--json", "./deep_compression-lenet-300-100.safetensors")
+        self.prefix = []
         # A network that the program does not know.
         bad.write_bytes(good.replace(b"lenet-300-100", b"lenet-300-101"))
         refused(["lenet-300-101", "lenet-5"], "--evaluate", bad)

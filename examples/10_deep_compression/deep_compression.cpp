@@ -7,14 +7,30 @@
 #include "../outputs.hpp"
 #include "parts.hpp"
 
+namespace {
+
+// report.json may be --json: they say the same.
+std::vector<named_file> written_by(options const& o) {
+  std::vector<named_file> files;
+  if (o.evaluate.empty()) {
+    auto const small = compressed_file(o, o.model);
+    files = files_in("--out", o.out, {"model.safetensors", "report.svg"});
+    files.push_back({o.out.empty() ? "--model" : "--out", small});
+    files.push_back({"the new process", evaluation_file(small)});
+  }
+  files.push_back({"--json", o.json});
+  return files;
+}
+
+}  // namespace
+
 int main(int argc, char** argv) {
   options o;
   if (auto const code = parse(argc, argv, o)) return *code;
   return pl::run::launch(argc, argv,
                          [&](pl::world& world) {
                            agree_on_options(world, o.asked);
-                           if (!o.out.empty()) pl::comm::on_root(world.comm, [&] { pl::io::make_folder(o.out); });
-                           demand_outputs(world, {o.json});
+                           demand_outputs(world, written_by(o), {{"--evaluate", o.evaluate}}, o.out);
                            std::string const network =
                                o.evaluate.empty() ? o.model : pl::run::describe_file(o.evaluate).network;
                            if (network == "lenet-5") run_lenet_5(o, world);

@@ -109,16 +109,23 @@ void run_alone(std::vector<std::string> words) {
 
 }  // namespace
 
+std::string compressed_file(options const& o, std::string const& network) {
+  return o.out.empty() ? "deep_compression-" + network + ".safetensors" : o.out + "/compressed.safetensors";
+}
+std::string evaluation_file(std::string const& path) {
+  return std::filesystem::path(path).replace_extension(".evaluation.json").string();
+}
+
 evaluated evaluate_in_new_process(std::string const& path, options const& o, pl::world& world) {
   evaluated e;
   pl::comm::on_root(world.comm, [&] {
-    auto const file = std::filesystem::path(path).replace_extension(".evaluation.json");
+    auto const file = evaluation_file(path);
     std::filesystem::remove(file);  // an older one is no answer
-    std::vector<std::string> words{o.program, "--evaluate", path, "--json", file.string()};
+    std::vector<std::string> words{o.program, "--evaluate", path, "--json", file};
     if (!o.data.empty()) words.insert(words.end(), {"--data", o.data});
     if (o.threads > 0) words.insert(words.end(), {"--threads", std::to_string(o.threads)});
     run_alone(std::move(words));
-    auto const text = pl::io::read_file(file.string());
+    auto const text = pl::io::read_file(file);
     e.json.assign(reinterpret_cast<char const*>(text.data()), text.size());
     e.error = nlohmann::json::parse(e.json).at("error_after").get<double>();
   });

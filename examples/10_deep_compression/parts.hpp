@@ -45,6 +45,10 @@ struct figures {
 void write_figures(figures const& f, options const& o, pl::world const& world);
 void write_evaluation(pl::run::evaluation const& e, options const& o, pl::world const& world);
 
+// Where the compressed network goes, and where what a new process finds in it.
+std::string compressed_file(options const& o, std::string const& network);
+std::string evaluation_file(std::string const& path);
+
 // What a process of its own finds that has nothing but the file (and the test images): this program with --evaluate,
 // started by rank 0, which is no rank of anything. It leaves its figures beside the file. Collective. \throws pl::error
 // on every rank if it does not end well

@@ -122,13 +122,11 @@ void deep_compression(Net net, std::string const& network, recipe const& own, op
   f.layers = layers_of(small);
   print(world, f.layers);
   f.error_before = f.stages.front().test_error;
-  std::string const folder = o.out.empty() ? "." : o.out, path = o.out.empty()
-                                                                     ? "deep_compression-" + network + ".safetensors"
-                                                                     : folder + "/compressed.safetensors";
+  std::string const path = compressed_file(o, network);
   pl::run::save(small, path, about(network, data.train));
   if (!o.out.empty()) {
-    pl::run::save(model, folder + "/model.safetensors", about(network, data.train));
-    if (world.root()) shrink::write_svg(stages, folder + "/report.svg", network + " on " + data.test.name);
+    pl::run::save(model, o.out + "/model.safetensors", about(network, data.train));
+    if (world.root()) shrink::write_svg(stages, o.out + "/report.svg", network + " on " + data.test.name);
   }
   f.bytes_before = f.stages.front().bytes;
   world.comm.barrier();  // rank 0 has written

@@ -115,7 +115,23 @@ class Distill(Check):
         refused(["cannot make a file in", "nowhere"], "--data", self.folder / "nothing", "--json", self.folder / "nowhere" / "figures.json")  # before data are read
         refused(["'0' is not a number above 0"], "--temperature", 0)
         refused(["'2' is not a number from 0 to 1"], "--hard-weight", 2)
-        refused(["top_k is 11, the teacher has 10 classes"], "--top-k", 11, "--out", out)
+        early = self.folder / "early"  # before the teacher is trained
+        refused(["--top-k: 11 scores of each sample are asked for, a teacher of this data has 10. "], "--top-k", 11, "--out", early)
+        refused(["the temperature must be positive and its square a float, found 1e+30"], "--temperature", 1e30, "--out", early)
+        assert not list(early.iterdir()), list(early.iterdir())
+        # What is read, or of another option, is not written over; what has a name without --out, too, is tried before data are read.
+        teacher, student = out / "teacher.safetensors", out / "student.safetensors"
+        refused(["pleat: --json: ", "is the file that is read (--teacher)"], "--teacher", teacher, "--json", teacher)
+        refused(["pleat: --json: ", "is the file that is read (--evaluate)"], "--evaluate", student, "--json", student)
+        refused(["pleat: --out: ", "is the file that is read (--teacher)"], "--teacher", student, "--out", out)
+        for name in (teacher, student):
+            refused(["pleat: --json: ", "is the file of --out, too"], "--out", out, "--json", name)
+        refused(["pleat: --json: ", "is the file of --top-k, too"], "--top-k", 3, "--out", out, "--json", out / "targets.safetensors")
+        here = self.folder / "here"
+        (here / "targets.safetensors").mkdir(parents=True)
+        self.prefix = ["sh", "-c", 'cd "$0" && exec "$@"', str(here)]
+        refused(["targets.safetensors", "this is a folder"], "--top-k", 3, "--data", self.folder / "nothing")
+        self.prefix = []
         refused(["needs --student-shift 0"], "--top-k", 3, "--student-shift", 1)
         refused(["--student-bend 0"], "--teacher-ranks", 1, "--student-bend", 1)
         assert "needs a student that learns" in self.run(*SMALL, "--teacher-ranks", 1, "--epochs", 0, fails=True)

@@ -34,6 +34,33 @@ void say(figures const& f, options const& o, pl::world const& world) {
           f.targets->dropped_max);
 }
 
+// Without --out targets go to where the program was started.
+std::string targets_file(options const& o) { return (o.out.empty() ? "." : o.out) + "/targets.safetensors"; }
+
+// report.json may be --json: they say the same.
+std::vector<named_file> written_by(options const& o) {
+  std::vector<named_file> files;
+  if (o.evaluate.empty()) {
+    if (o.epochs > 0) files = files_in("--out", o.out, {"student.safetensors"});
+    if (o.teacher.empty() && !o.out.empty()) files.push_back({"--out", o.out + "/teacher.safetensors"});
+    if (o.top_k >= 0) files.push_back({"--top-k", targets_file(o)});
+  }
+  files.push_back({"--json", o.json});
+  return files;
+}
+
+// What the student would refuse is not heard of after the teacher's training.
+void demand_lessons(options const& o, pl::io::dataset const& train) {
+  if (o.top_k > train.classes)
+    throw pl::error{"--top-k",
+                    std::to_string(o.top_k) + " scores of each sample are asked for, a teacher of this data has " +
+                        std::to_string(train.classes),
+                    "Keep no more scores than there are classes, or say --top-k 0 for all"};
+  if (o.epochs > 0)
+    (void)pl::compress::distill(train, {pl::compress::teacher(pl::compress::teacher::source{.name = "to come"})},
+                                {.temperature = o.temperature, .hard_weight = o.hard_weight});
+}
+
 // Students on the first ranks, the teacher on the last ones: each of those has a teacher of its own.
 void on_two_groups(options const& o, pl::io::split const& data, pl::world& world) {
   int const students = world.size() - o.teacher_ranks;
@@ -74,7 +101,7 @@ void on_one_group(options const& o, pl::io::split const& data, pl::world& world)
   f.teacher = t.result;
   auto teacher = t.teacher;
   if (o.top_k >= 0) {
-    std::string const path = (o.out.empty() ? "." : o.out) + "/targets.safetensors";
+    auto const path = targets_file(o);
     f.targets = pl::compress::cache_targets(*teacher, data.train, world.comm, path, o.top_k);
     f.targets->scores = {}, f.targets->labels = {}, f.targets->rest = {};
     teacher = pl::compress::cached_teacher(path, data.train);
@@ -91,19 +118,21 @@ void on_one_group(options const& o, pl::io::split const& data, pl::world& world)
 int main(int argc, char** argv) {
   options o;
   if (auto const code = parse(argc, argv, o)) return *code;
-  return pl::run::launch(argc, argv,
-                         [&](pl::world& world) {
-                           agree_on_options(world, o.asked);
-                           if (!o.out.empty()) pl::comm::on_root(world.comm, [&] { pl::io::make_folder(o.out); });
-                           demand_outputs(world, {o.json});
-                           auto const data = read_data(o);
-                           if (o.evaluate.empty())
-                             return o.teacher_ranks > 0 ? on_two_groups(o, data, world) : on_one_group(o, data, world);
-                           auto const e = evaluate_student(o, data, world);
-                           print(world, "%s: %s %.2f %% (%lld of %lld wrong)", o.evaluate.c_str(),
-                                 o.validation > 0 ? "error on held-out training images" : "test error", 100 * e.error(),
-                                 static_cast<long long>(e.errors), static_cast<long long>(e.samples));
-                           write_evaluation(e, o, world);
-                         },
-                         {.thread_ranks = o.thread_ranks, .threads = o.threads});
+  return pl::run::launch(
+      argc, argv,
+      [&](pl::world& world) {
+        agree_on_options(world, o.asked);
+        demand_outputs(world, written_by(o), {{"--teacher", o.teacher}, {"--evaluate", o.evaluate}}, o.out);
+        auto const data = read_data(o);
+        if (o.evaluate.empty()) {
+          demand_lessons(o, data.train);
+          return o.teacher_ranks > 0 ? on_two_groups(o, data, world) : on_one_group(o, data, world);
+        }
+        auto const e = evaluate_student(o, data, world);
+        print(world, "%s: %s %.2f %% (%lld of %lld wrong)", o.evaluate.c_str(),
+              o.validation > 0 ? "error on held-out training images" : "test error", 100 * e.error(),
+              static_cast<long long>(e.errors), static_cast<long long>(e.samples));
+        write_evaluation(e, o, world);
+      },
+      {.thread_ranks = o.thread_ranks, .threads = o.threads});
 }

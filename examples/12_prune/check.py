@@ -63,6 +63,11 @@ class Prune(Check):
         for option in ("--subset", "--epochs"):
             said = self.run(option, 0, fails=True)
             assert option in said and "not in range" in said, said
+        # Ranks that were asked other things would wait for each other.
+        if self.has_launcher():
+            self.prefix = [*self.launcher, "1"]
+            said = self.run(":", "-n", 1, self.program, "--seed", 2, fails=True)
+            assert "what is asked of rank 1 is not that of rank 0: seed=2 there, seed=1 here" in said, said
 
 
 if __name__ == "__main__":

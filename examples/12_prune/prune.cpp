@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "../command_line.hpp"
+#include "../outputs.hpp"
 #include "../print.hpp"
 
 namespace pl = pleat;
@@ -30,6 +31,7 @@ struct options {
   std::uint64_t seed = 1;
   pl::index_t epochs = 5, subset = 4096;
   int threads = 0, thread_ranks = 0;
+  std::string asked;  // a line an option: ranks compare it
 };
 
 pl::run::fit_options training(pl::index_t epochs, double rate) {
@@ -42,6 +44,7 @@ pl::run::fit_options training(pl::index_t epochs, double rate) {
 }
 
 void run(options const& o, pl::world& world) {
+  agree_on_options(world, o.asked);
   auto const data = o.data.empty() ? pl::io::load_digits(PLEAT_DIGITS) : pl::io::mnist(o.data);
   auto const inputs = data.train.sample.size();
   auto const net = pl::nn::sequential(pl::nn::linear("fc1", inputs, 300), pl::nn::relu(),
@@ -146,7 +149,9 @@ void run(options const& o, pl::world& world) {
 int main(int argc, char** argv) {
   options o;
   CLI::App app("Prunes one network in every way and prints what that costs.");
-  app.add_option("--data", o.data, "folder with MNIST in IDX form (default: the digits that pleat ships)");
+  command_line::add_asked(app, o);
+  app.add_option("--data", o.data, "folder with MNIST in IDX form (default: the digits that pleat ships)")
+      ->check(command_line::not_empty());
   command_line::add_seed(app, o);
   app.add_option("--epochs", o.epochs, "of training before anything is pruned")
       ->check(CLI::Range(1, 1000))
@@ -154,10 +159,8 @@ int main(int argc, char** argv) {
   app.add_option("--subset", o.subset, "samples that SparseGPT, Wanda and Taylor look at")
       ->check(CLI::Range(1, 1000000))
       ->capture_default_str();
-  app.add_option("--threads", o.threads, "threads per rank (default: the cores dealt to the ranks)")
-      ->check(CLI::Range(1, 100000));
-  app.add_option("--thread-ranks", o.thread_ranks, "ranks as threads of this process")->check(CLI::Range(1, 1000));
-  CLI11_PARSE(app, argc, argv);
+  command_line::add_threads(app, o);
+  if (auto const code = command_line::parse(app, argc, argv, [] {})) return *code;
   return pl::run::launch(argc, argv, [&](pl::world& world) { run(o, world); },
                          {.thread_ranks = o.thread_ranks, .threads = o.threads});
 }

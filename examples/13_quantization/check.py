@@ -4,8 +4,12 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 program, path = sys.argv[1:]
+# What cannot be written is heard of before the first epoch.
+early = subprocess.run([program, "--quiet", "--epochs", "100000", "--json", str(Path(path).parent / "absent" / "figures.json")], capture_output=True, text=True, timeout=60)
+assert early.returncode != 0 and "cannot make a file in" in early.stderr, early
 subprocess.run([program, "--quiet", "--epochs", "20", "--seed", "1", "--json", path], check=True)
 stages = {s["name"]: s for s in json.load(open(path))["stages"]}
 expected = ["float", "int8", "int8, rows by mean-square", *(f"int8, static by {o}" for o in ("min-max", "percentile 99.99", "kl")), "int8, gptq", "int8, trained",

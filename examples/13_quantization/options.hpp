@@ -15,6 +15,7 @@ struct options {
   pl::index_t epochs = 10, samples = 300;
   int threads = 0, thread_ranks = 0;
   bool quiet = false;
+  std::string asked;  // a line an option: ranks compare it
 };
 
 void run_lenet_300_100(pl::extents const& sample, options const& o, pl::world& world);

@@ -90,6 +90,20 @@ class CompressGpt(Check):
         assert "no language model" in self.run(no_model, "--data", text, fails=True)
         assert "--data" in self.run(model, fails=True)
         assert "cannot make a file in" in self.run("/nowhere", "--data", text, "--json", self.folder / "none" / "figures.json", fails=True), "before the model is read"
+        # What is read, or of another option, is not written over: nothing has been made.
+        kept = self.folder / "kept"
+        kept.mkdir()
+        (kept / "float.safetensors").write_bytes(model.read_bytes())
+        said = self.run(kept / "float.safetensors", "--data", text, "--keep", kept, fails=True)
+        assert "pleat: --keep: " in said and "is the file that is read (MODEL)" in said, said
+        said = self.run(model, "--data", text, "--keep", kept, "--json", kept / "q4_0.safetensors", fails=True)
+        assert "pleat: --keep: " in said and "is the file of --json, too" in said, said
+        assert [p.name for p in kept.iterdir()] == ["float.safetensors"] and (kept / "float.safetensors").read_bytes() == model.read_bytes()
+        # Ranks that were asked other things would wait for each other.
+        if self.has_launcher():
+            self.prefix = [*self.launcher, "1"]
+            said = self.run(model, "--data", text, ":", "-n", 1, self.program, model, "--data", text, "--windows", 3, fails=True)
+            assert "what is asked of rank 1 is not that of rank 0: windows=3 there" in said, said
 
 
 main(CompressGpt)

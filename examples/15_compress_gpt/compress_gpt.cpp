@@ -27,12 +27,13 @@
 #include <numbers>
 #include <span>
 #include <string>
+#include <system_error>
 #include <utility>
 #include <vector>
 
 #include "../07_language_model/card.hpp"
 #include "../07_language_model/network.hpp"
-#include "../other_files.hpp"
+#include "../command_line.hpp"
 #include "../outputs.hpp"
 
 namespace {
@@ -45,6 +46,19 @@ struct options {
   std::string in, data, json, keep;
   pl::index_t samples = 128, windows = 0, batch = 8;
   int threads = 0, thread_ranks = 0;
+  std::string asked;  // a line an option: ranks compare it
+};
+
+/// A file that goes when nobody reads it any more, or when what reads it fails. An empty name: none.
+struct passing_file {
+  std::string path;
+  explicit passing_file(std::string name) : path(std::move(name)) {}
+  passing_file(passing_file const&) = delete;
+  passing_file& operator=(passing_file const&) = delete;
+  ~passing_file() {
+    std::error_code failed;  // it is in the folder for such files
+    if (!path.empty()) std::filesystem::remove(path, failed);
+  }
 };
 
 /// What a layer's outputs miss over the samples, in the norm that GPTQ and SparseGPT lower, beside what rounding or
@@ -210,10 +224,10 @@ std::string json_of(std::vector<row> const& rows, int ranks) {
 
 void run(options const& o, pl::world& world) {
   std::string const call = "compress_gpt('" + o.in + "')";
-  pl::comm::on_root(world.comm, [&] {
-    demand_other_files({{"--json", o.json}}, {{"MODEL", o.in}, {"--data", o.data}});
-  });
-  demand_outputs(world, {o.json});
+  agree_on_options(world, o.asked);
+  std::vector<named_file> const read{{"MODEL", o.in}, {"--data", o.data}};
+  std::vector<named_file> written{{"--json", o.json}};
+  demand_outputs(world, written, read);
   pl::io::safetensors_file const file(o.in);
   auto const said = file.metadata().find(gpt::card_key);
   if (said == file.metadata().end())
@@ -243,7 +257,11 @@ void run(options const& o, pl::world& world) {
   std::string const folder = o.keep.empty() ? std::filesystem::temp_directory_path().string() : o.keep;
   std::uint64_t const number = world.comm.broadcast_value(
       static_cast<std::uint64_t>(std::chrono::steady_clock::now().time_since_epoch().count()));
-  pl::comm::on_root(world.comm, [&] { pl::io::make_folder(folder); });
+  auto const file_of = [&](std::string const& name) {
+    std::string plain = o.keep.empty() ? "pleat-gpt-" + std::to_string(number) + "-" : "";
+    for (char const c : name) plain += std::isalnum(static_cast<unsigned char>(c)) ? c : '_';
+    return (std::filesystem::path(folder) / (plain + ".safetensors")).string();
+  };
   std::vector<output_norm> norms;
   auto const heard = [&](shrink::gptq_result const& r) { norms.push_back({r.name, r.loss, r.rounding}); };
   auto const missed = [&](shrink::sparse_gpt_layer const& l) { norms.push_back({l.name, l.error, l.magnitude_error}); };
@@ -251,54 +269,58 @@ void run(options const& o, pl::world& world) {
     auto small = model.clone();
     change(small);
     // What is measured is what was written, read again.
-    std::string plain;
-    for (char const c : name) plain += std::isalnum(static_cast<unsigned char>(c)) ? c : '_';
-    auto const path = (std::filesystem::path(folder) /
-                       ((o.keep.empty() ? "pleat-gpt-" + std::to_string(number) + "-" : "") + plain + ".safetensors"))
-                          .string();
-    pl::run::save(small, path, {.network = "gpt", .more = {{gpt::card_key, about.to_text()}, {"form", name}}});
-    world.comm.barrier();  // rank 0 has written
+    auto const path = file_of(name);
     auto again = model.clone();
-    pl::run::load(again, path);
     row r;
     r.name = name;
-    r.file_bytes = static_cast<pl::index_t>(std::filesystem::file_size(path));
-    world.comm.barrier();  // all have read
-    if (o.keep.empty() && world.root()) std::filesystem::remove(path);
+    {
+      passing_file const goes(o.keep.empty() && world.root() ? path : std::string());
+      pl::run::save(small, path, {.network = "gpt", .more = {{gpt::card_key, about.to_text()}, {"form", name}}});
+      world.comm.barrier();  // rank 0 has written
+      pl::run::load(again, path);
+      r.file_bytes = static_cast<pl::index_t>(std::filesystem::file_size(path));
+      world.comm.barrier();  // all have read
+    }
     count_forms(again, r);
     validation.ask(again, r);
     r.norms = std::exchange(norms, {});
     rows.push_back(std::move(r));
   };
-  // [forms]
-  measure("float", [](auto&) {});
-  measure("q8_0", [&](auto& m) { q8{.on_note = silent}.run(m); });
-  measure("q4_0", [&](auto& m) { q4{.on_note = silent}.run(m); });
-  // rows that 256 does not divide: q4_0
-  measure("q4_K, else q4_0", [&](auto& m) { q4_k{.misfit = shrink::misfit::next, .on_note = silent}.run(m); });
-  measure("4 bits, rounded", [&](auto& m) { shrink::quantize<four_bits>{.on_note = silent}.run(m); });
-  measure("4 bits, GPTQ",
-          [&](auto& m) { shrink::gptq<four_bits>{.data = samples, .on_layer = heard, .on_note = silent}.run(m); });
-  auto const store = [&](auto& m, auto form) {
-    shrink::quantize<typename decltype(form)::type>{.on_note = silent}.run(m);
+  auto const forms = [&](auto const& measure) {
+    // [forms]
+    measure("float", [](auto&) {});
+    measure("q8_0", [&](auto& m) { q8{.on_note = silent}.run(m); });
+    measure("q4_0", [&](auto& m) { q4{.on_note = silent}.run(m); });
+    // rows that 256 does not divide: q4_0
+    measure("q4_K, else q4_0", [&](auto& m) { q4_k{.misfit = shrink::misfit::next, .on_note = silent}.run(m); });
+    measure("4 bits, rounded", [&](auto& m) { shrink::quantize<four_bits>{.on_note = silent}.run(m); });
+    measure("4 bits, GPTQ",
+            [&](auto& m) { shrink::gptq<four_bits>{.data = samples, .on_layer = heard, .on_note = silent}.run(m); });
+    auto const store = [&](auto& m, auto form) {
+      shrink::quantize<typename decltype(form)::type>{.on_note = silent}.run(m);
+    };
+    shrink::n_of_m const two_of_four{2, 4};
+    measure("2:4, magnitude", [&](auto& m) {
+      shrink::prune{.on_note = silent, .pattern = two_of_four}.run(m), store(m, codec::form_tag<sparse_2_4>{});
+    });
+    measure("2:4, SparseGPT", [&](auto& m) {
+      shrink::sparse_gpt{.samples = samples, .pattern = two_of_four, .on_note = silent, .on_layer = missed}.run(m),
+          store(m, codec::form_tag<sparse_2_4>{});
+    });
+    measure("50 %, magnitude", [&](auto& m) {
+      shrink::prune{.sparsity = 0.5, .scope = shrink::scope::layer, .on_note = silent}.run(m),
+          store(m, codec::form_tag<half_of_them>{});
+    });
+    measure("50 %, SparseGPT", [&](auto& m) {
+      shrink::sparse_gpt{.sparsity = 0.5, .samples = samples, .on_note = silent, .on_layer = missed}.run(m),
+          store(m, codec::form_tag<half_of_them>{});
+    });
+    // [forms]
   };
-  shrink::n_of_m const two_of_four{2, 4};
-  measure("2:4, magnitude", [&](auto& m) {
-    shrink::prune{.on_note = silent, .pattern = two_of_four}.run(m), store(m, codec::form_tag<sparse_2_4>{});
-  });
-  measure("2:4, SparseGPT", [&](auto& m) {
-    shrink::sparse_gpt{.samples = samples, .pattern = two_of_four, .on_note = silent, .on_layer = missed}.run(m),
-        store(m, codec::form_tag<sparse_2_4>{});
-  });
-  measure("50 %, magnitude", [&](auto& m) {
-    shrink::prune{.sparsity = 0.5, .scope = shrink::scope::layer, .on_note = silent}.run(m),
-        store(m, codec::form_tag<half_of_them>{});
-  });
-  measure("50 %, SparseGPT", [&](auto& m) {
-    shrink::sparse_gpt{.sparsity = 0.5, .samples = samples, .on_note = silent, .on_layer = missed}.run(m),
-        store(m, codec::form_tag<half_of_them>{});
-  });
-  // [forms]
+  // Their names alone, before anything is made: one of them may be the file that is read.
+  forms([&](std::string const& name, auto const&) { written.push_back({"--keep", file_of(name)}); });
+  demand_outputs(world, written, read, folder);
+  forms(measure);
   if (!world.root()) return;
   print(rows);
   std::printf("the embedding, which is the output layer too, norms and biases stay float\n");
@@ -310,6 +332,7 @@ void run(options const& o, pl::world& world) {
 int main(int argc, char** argv) {
   options o;
   CLI::App app("Puts a language model of train_gpt into smaller forms and says what each costs.");
+  command_line::add_asked(app, o);
   app.add_option("model", o.in, "the file that train_gpt --out wrote")->required();
   app.add_option("--data", o.data, "the text that it was trained on")->required();
   app.add_option("--samples", o.samples, "windows of the training text that GPTQ and SparseGPT look at")
@@ -317,12 +340,11 @@ int main(int argc, char** argv) {
       ->capture_default_str();
   app.add_option("--windows", o.windows, "of the validation text (default: all)")->check(CLI::Range(0, 1000000000));
   app.add_option("--batch", o.batch, "windows at once")->check(CLI::Range(1, 100000))->capture_default_str();
-  app.add_option("--keep", o.keep, "folder for the files (default: they are removed)");
-  app.add_option("--json", o.json, "file for the table");
-  app.add_option("--threads", o.threads, "threads per rank (default: the cores dealt to the ranks)")
-      ->check(CLI::Range(1, 100000));
-  app.add_option("--thread-ranks", o.thread_ranks, "ranks as threads of this process")->check(CLI::Range(1, 1000));
-  CLI11_PARSE(app, argc, argv);
+  app.add_option("--keep", o.keep, "folder for the files (default: they are removed)")
+      ->check(command_line::not_empty());
+  app.add_option("--json", o.json, "file for the table")->check(command_line::not_empty());
+  command_line::add_threads(app, o);
+  if (auto const code = command_line::parse(app, argc, argv, [] {})) return *code;
   return pl::run::launch(argc, argv, [&](pl::world& world) { run(o, world); },
                          {.thread_ranks = o.thread_ranks, .threads = o.threads});
 }
