@@ -6,9 +6,13 @@
 
 #include <barrier>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
+#include <exception>
 #include <memory>
+#include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 namespace pl = pleat;
@@ -62,7 +66,47 @@ class board {  // models ranked, all_reduce, all_gather, broadcast, barrier: wha
 };
 // [own_communicator]
 
-int main() {
+// What one rank does. Returns its test error.
+double train(pl::comm::communicator communicator, pl::io::split const& data) {
+  pl::world world(std::move(communicator));
+  auto net = pl::nn::sequential(pl::nn::flatten(), pl::nn::linear("fc1", 64, 48), pl::nn::relu(),
+                                pl::nn::linear("fc2", 48, 10));
+  auto model = pl::parallel::build(net, pl::plan::search(net, world, {.global_batch = 32, .overlap = false}), world);
+  pl::nn::optimizer_state<float, Kokkos::DefaultExecutionSpace> optimizer(model.context(), model.arena(),
+                                                                          pl::nn::adamw{.learning_rate = 3e-3});
+  pl::io::sampler const sampler(data.train.size, 32);
+  pl::run::batch_loader<float, Kokkos::DefaultExecutionSpace> loader(data.train);
+  for (pl::index_t step = 0; step < 10 * sampler.batches_per_epoch(); ++step) {
+    auto const at = sampler.at(step);
+    auto const order = sampler.order(at.epoch);
+    auto const batch = sampler.batch(at.batch);
+    model.zero_grad(batch.size());
+    auto const rows = model.share().rows();
+    auto b = loader.load(model.context(), std::span(order).subspan(static_cast<std::size_t>(batch.begin + rows.begin),
+                                                                   static_cast<std::size_t>(rows.size())));
+    auto [y, saved] = model.forward(b.x);
+    model.backward(saved, model.cross_entropy(y, b.labels).dy);
+    model.reduce();
+    model.step(optimizer);
+  }
+  model.demand_equal_replicas();
+  std::vector<pl::index_t> all(static_cast<std::size_t>(data.test.size));
+  for (std::size_t i = 0; i < all.size(); ++i) all[i] = static_cast<pl::index_t>(i);
+  pl::run::batch_loader<float, Kokkos::DefaultExecutionSpace> test(data.test);
+  auto const b = test.load(model.context(), all);
+  return 1 - static_cast<double>(pl::nn::count_correct(model.context(), model.predict(b.x), b.labels)) /
+                 static_cast<double>(data.test.size);
+}
+
+int say(std::exception const& e) {
+  std::fprintf(stderr, "%s\n", e.what());
+  return 1;
+}
+
+int main(int argc, char** argv) try {
+  if (argc > 1)
+    throw pl::error{"own_communicator", "nobody takes the argument '" + std::string(argv[1]) + "'",
+                    "Say own_communicator"};
   pl::kokkos_guard const kokkos(1);
   constexpr int ranks = 3;
   auto const place = std::make_shared<meeting_place>(ranks);
@@ -71,39 +115,15 @@ int main() {
   std::vector<std::thread> threads;
   for (int r = 0; r < ranks; ++r)
     threads.emplace_back([&, r] {
-      pl::world world(pl::comm::communicator(board(place, r)));
-      auto net = pl::nn::sequential(pl::nn::flatten(), pl::nn::linear("fc1", 64, 48), pl::nn::relu(),
-                                    pl::nn::linear("fc2", 48, 10));
-      auto model =
-          pl::parallel::build(net, pl::plan::search(net, world, {.global_batch = 32, .overlap = false}), world);
-      pl::nn::optimizer_state<float, Kokkos::DefaultExecutionSpace> optimizer(model.context(), model.arena(),
-                                                                              pl::nn::adamw{.learning_rate = 3e-3});
-      pl::io::sampler const sampler(data.train.size, 32);
-      pl::run::batch_loader<float, Kokkos::DefaultExecutionSpace> loader(data.train);
-      for (pl::index_t step = 0; step < 10 * sampler.batches_per_epoch(); ++step) {
-        auto const at = sampler.at(step);
-        auto const order = sampler.order(at.epoch);
-        auto const batch = sampler.batch(at.batch);
-        model.zero_grad(batch.size());
-        auto const rows = model.share().rows();
-        auto b =
-            loader.load(model.context(), std::span(order).subspan(static_cast<std::size_t>(batch.begin + rows.begin),
-                                                                  static_cast<std::size_t>(rows.size())));
-        auto [y, saved] = model.forward(b.x);
-        model.backward(saved, model.cross_entropy(y, b.labels).dy);
-        model.reduce();
-        model.step(optimizer);
+      try {
+        error[static_cast<std::size_t>(r)] = train(pl::comm::communicator(board(place, r)), data);
+      } catch (std::exception const& e) {
+        std::_Exit(say(e));  // the others would wait for this one
       }
-      model.demand_equal_replicas();
-      std::vector<pl::index_t> all(static_cast<std::size_t>(data.test.size));
-      for (std::size_t i = 0; i < all.size(); ++i) all[i] = static_cast<pl::index_t>(i);
-      pl::run::batch_loader<float, Kokkos::DefaultExecutionSpace> test(data.test);
-      auto const b = test.load(model.context(), all);
-      error[static_cast<std::size_t>(r)] =
-          1 - static_cast<double>(pl::nn::count_correct(model.context(), model.predict(b.x), b.labels)) /
-                  static_cast<double>(data.test.size);
     });
   for (auto& t : threads) t.join();
   std::printf("%d ranks on a board: test error %.1f %%\n", ranks, 100 * error[0]);
   return error[0] < 0.1 ? 0 : 1;
+} catch (std::exception const& e) {
+  return say(e);
 }
