@@ -117,7 +117,7 @@ class Distill(Check):
         refused(["'2' is not a number from 0 to 1"], "--hard-weight", 2)
         early = self.folder / "early"  # before the teacher is trained
         refused(["--top-k: 11 scores of each sample are asked for, a teacher of this data has 10. "], "--top-k", 11, "--out", early)
-        refused(["the temperature must be positive and its square a float, found 1e+30"], "--temperature", 1e30, "--out", early)
+        refused(["the temperature must be positive and its square a normal float, found 1e+30"], "--temperature", 1e30, "--out", early)
         assert not list(early.iterdir()), list(early.iterdir())
         # What is read, or of another option, is not written over; what has a name without --out, too, is tried before data are read.
         teacher, student = out / "teacher.safetensors", out / "student.safetensors"
