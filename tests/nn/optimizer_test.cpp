@@ -185,6 +185,23 @@ TEST_CASE("a second optimizer begins with nothing, whatever the first one kept")
     }
 }
 
+TEST_CASE("an optimizer that is refused leaves the one before it all that it kept, and holds nothing") {
+  context<space> c{make_instance<space>(1)};
+  trained t(c, nn::sequential(nn::linear<D>("fc1", 3, 3), nn::linear<D>("fc2", 3, 3)));
+  nn::optimizer_state<double, space> const state(c, t.memory, nn::adamw{});
+  auto const moments = [&] { return to_host(c, tensor<double, space>::wrap(t.memory.state(0), {t.memory.size()})); };
+  auto kept = std::vector<double>(static_cast<std::size_t>(t.memory.size()), 0.25);
+  copy_from_host(c, kept.data(), tensor<double, space>::wrap(t.memory.state(0), {t.memory.size()}));
+  for (nn::optimizer const& other : {nn::optimizer(nn::adamw{}), nn::optimizer(nn::sgd{})}) {
+    CHECK_THROWS_WITH((nn::optimizer_state<double, space>(
+                          c, t.memory, other, {{.pattern = "fc1.*", .frozen = true}, {.pattern = "fc9.*"}})),
+                      ContainsSubstring("fc9.*"));
+    REQUIRE(t.memory.states() == 2);
+    CHECK(same_bits(moments(), kept));
+    for (auto const& e : t.memory.entries()) CHECK_FALSE(e.held);
+  }
+}
+
 TEST_CASE("pruned elements stay zero, and so do their moments") {
   context<space> c{make_instance<space>(1)};
   using M = codec::forms<codec::masked<double>>;

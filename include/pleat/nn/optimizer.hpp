@@ -150,13 +150,13 @@ template <class T, class Space> class optimizer_state {
  public:
   /// The arena's optimizer memory becomes this one's, zeroed: another optimizer that was made for the arena has lost
   /// what it kept.
-  /// \throws error if a group fits no parameter, or a setting makes no sense
+  /// \throws error if a group fits no parameter, or a setting makes no sense: the other keeps what it kept
   optimizer_state(context<Space>& where, arena<T, Space>& memory, optimizer settings,
                   std::vector<parameter_group> groups = default_groups())
       : settings_(std::move(settings)), groups_(std::move(groups)) {
     check();
+    rebuild(where, memory);  // what throws comes before the other's memory goes
     memory.reserve_state(where, buffers());
-    rebuild(where, memory);
     for (auto& e : memory.entries())
       e.held = std::any_of(groups_.begin(), groups_.end(), [&](parameter_group const& g) {
         return g.frozen && e.shape.rank() <= g.max_rank && matches(g.pattern, e.name);
