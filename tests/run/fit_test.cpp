@@ -1295,6 +1295,41 @@ TEST_CASE("labels outside the classes are refused with sample and label") {
   }
 }
 
+TEST_CASE("a label outside the classes that one rank alone would meet, all ranks refuse") {
+  auto data = test_digits();
+  for (int const classes : {10, 20}) {
+    data.train.classes = classes;
+    data.train.labels[100] = 15;
+    std::array<std::string, 2> said;
+    std::array<bool, 2> moved{};
+    on_ranks(2, [&](pl::world& w) {
+      auto const rank = static_cast<std::size_t>(w.rank());
+      auto m = build(w);
+      m.set_timeout(20);  // what is met in the middle of an epoch one rank would wait for
+      auto const before = m.host_values();
+      said[rank] = sentence([&] { (void)pl::run::fit(m, data.train, quiet(1)); });
+      moved[rank] = m.host_values() != before;
+    });
+    CHECK((!moved[0] && !moved[1]));
+    CHECK_THAT(said[0], ContainsSubstring("sample 100") && ContainsSubstring("15"));
+    CHECK(said[1] == said[0]);
+  }
+}
+
+TEST_CASE("of a text the tokens that are labels must be scored; those that are none need not be") {
+  auto const text = [](std::vector<std::uint16_t> tokens) {
+    return pl::io::windows_of({"text", 6, 2, 3, std::move(tokens)});
+  };
+  auto alone = one_rank();
+  auto m = pl::parallel::build(pl::nn::sequential(pl::nn::embedding("in", 6, 4), pl::nn::linear("out", 4, 5)),
+                               {.global_batch = 2}, alone);
+  (void)pl::run::fit(m, text({5, 1, 2, 5, 3, 4}), quiet(1));  // windows of two tokens: the first is no label
+  CHECK_THAT(sentence([&] {
+               (void)pl::run::fit(m, text({0, 1, 2, 5, 3, 5}), quiet(1));
+             }),
+             ContainsSubstring("the label of position 1 of sample 1 of 'text' is 5, but there are 5 classes (0 to 4)"));
+}
+
 TEST_CASE("a network that does not take the data's samples says so with both extents") {
   auto const data = test_digits();
   auto alone = one_rank();

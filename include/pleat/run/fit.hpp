@@ -330,10 +330,44 @@ template <class T, class Space>
   return report;
 }
 
+/// Labels that the network scores, also those that another rank comes to, and late. (Negative ones count as no sample.)
+PLEAT_ONCE void demand_scored(io::dataset const& data, index_t classes) {
+  auto const refuse = [&](std::string const& whose, index_t label) {
+    throw error{"run::fit",
+                "the label of " + whose + " of '" + data.name + "' is " + std::to_string(label) + ", but there are " +
+                    std::to_string(classes) + " classes (0 to " + std::to_string(classes - 1) + ")",
+                "Look at the data's labels and at the outputs of the last layer"};
+  };
+  for (std::size_t s = 0; s < data.labels.size(); ++s)
+    if (data.labels[s] >= classes) refuse("sample " + std::to_string(s), data.labels[s]);
+  if (!data.windows) return;
+  auto const& text = *data.windows;
+  if (std::none_of(text.tokens.begin(), text.tokens.end(), [&](auto t) { return t >= classes; })) return;
+  for (index_t s = 0; s < data.size; ++s)  // a token may stand where it is no label
+    for (index_t t = 0; t < text.context; ++t)
+      if (index_t const label = text.tokens[static_cast<std::size_t>(s * text.stride + t + 1)]; label >= classes)
+        refuse("position " + std::to_string(t) + " of sample " + std::to_string(s), label);
+}
+/// How many classes a network scores of these samples; nothing where it does not take or score them: the first step says that.
+template <class T, class Space>
+[[nodiscard]] std::optional<index_t> classes_of(parallel::network<T, Space> const& net, io::dataset const& data) {
+  try {
+    extents const y = net.shape_units(batch_shape(data, 1), 0, net.units());
+    if (y.rank() > 1 && y.size() == data.positions() * y[y.rank() - 1]) return y[y.rank() - 1];
+  } catch (error const&) {
+  }
+  return std::nullopt;
+}
+
 /// The same on a data set.
 template <class T, class Space>
 [[gnu::cold]] fit_report train(parallel::any_model<T, Space>& m, io::dataset const& data, fit_options options) {
-  comm::all_or_none(m.all_ranks(), [&] { data.demand_whole(); });
+  auto const& net = m.any_net();
+  comm::all_or_none(m.all_ranks(), [&] {
+    data.demand_whole();
+    if (data.regression()) return;
+    if (auto const classes = classes_of(net, data)) demand_scored(data, *classes);
+  });
   dataset_source<T, Space> source(m, data);
   return train(m, data.size, fit_source<tensor<T, Space>>(source), std::move(options));
 }
@@ -348,8 +382,8 @@ template <class T, class Space>
 ///               batch are the positions [begin, …) of the order. Its inputs are asked for once more after a loss that is not finite. With
 ///               `std::string fingerprint() const`, checkpoints know what was trained on, and other data are refused
 /// \throws error, on every rank alike: options or numbers of samples that differ between ranks, no samples, a folder
-/// that holds checkpoints and `resume` is not asked for, a loss that is not finite (step, rank, layer), labels outside
-/// the classes, replicas that differ, a checkpoint that cannot be written or read
+/// that holds checkpoints and `resume` is not asked for, a loss that is not finite (step, rank, layer), replicas that
+/// differ, a checkpoint that cannot be written or read. What the source has to say, on that rank
 template <class Net, class Source>
 fit_report fit_from(parallel::model<Net>& m, index_t size, Source& source, fit_options options = {}) {
   nn::demand_every_weight_trainable(m.net());
@@ -358,6 +392,7 @@ fit_report fit_from(parallel::model<Net>& m, index_t size, Source& source, fit_o
 }
 
 /// The same on a data set: mean cross entropy against its labels, or mean square against its targets.
+/// \throws error as fit_from, also for labels outside the classes that the network scores
 template <class Net> fit_report fit(parallel::model<Net>& m, io::dataset const& data, fit_options options = {}) {
   nn::demand_every_weight_trainable(m.net());
   return detail::train(m.teachable(), data, std::move(options));
