@@ -8,7 +8,8 @@
 All are Google Benchmark's format. A row that several parts have, one of each pass, becomes the fastest of them: what disturbs only ever
 makes slower. Of its counters those which compare (performance_page.FIGURES, PAIRED) become the medians of the passes: they were found by turns
 within each pass, and the fastest pass is the one that was kind to our side of the quotient. Of those in PAIRED the least and the largest of the
-passes are kept beside, as `…_least` and `…_most`.
+passes are kept beside, as `…_least` and `…_most`. Where a counter has an interval of its own (`…_low`, `…_high`), it becomes the one from the
+least low to the largest high.
 """
 import json
 import os
@@ -28,6 +29,10 @@ def best_of(runs):
     row.pop("repetition_index", None)
     for key in (FIGURES.keys() | PAIRED) & row.keys():
         row[key] = statistics.median(r[key] for r in runs if key in r)
+    for key in FIGURES.keys() & row.keys():  # the widest of the passes' own intervals
+        for end, of in (("low", min), ("high", max)):
+            if f"{key}_{end}" in row:
+                row[f"{key}_{end}"] = of(r[f"{key}_{end}"] for r in runs if f"{key}_{end}" in r)
     for key in PAIRED & row.keys():  # no pass is picked: how far apart they lie is part of the figure
         row[f"{key}_least"], row[f"{key}_most"] = (of(r[key] for r in runs if key in r) for of in (min, max))
     return row

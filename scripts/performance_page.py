@@ -61,7 +61,7 @@ BEHIND = "behind"
 REMARKS = {
     "exposed_communication": "`exposed` is the part of the exchange's time by which it lengthens the step. Which row is the claim of at most 0.10: the one with `link:10Gbit`, a modelled link whose time passes on no core "
                              "of the ranks, as between machines, where a rank has its cores for computing and the network moves the bytes. Without a link, ranks are threads that fill all cores of this machine: adding the "
-                             "gradients up is work that the same cores do beside the step's own and cannot be hidden; what it costs is its share of the step (the last figure), not of the exchange.",
+                             "gradients up is work that the same cores do beside the step's own and cannot be hidden; what it costs is its share of the step (the last figure), not of the exchange. Behind a figure stands its interval: medians of differences and quotients of neighbouring steps, order statistics of 95 in 100.",
 }
 RATES = ["flops", "GF/s", "ops", "samples/s", "elements", "bytes_per_second", "items_per_second", "weights_per_second"]
 
@@ -100,13 +100,19 @@ class Row:
             return f"{c['weights_per_second'] * 1e-9:.2f} G weights/s"
         return ""
 
+    def interval(self, key):
+        """How far the figure is known, rounded outwards: the bench's own interval, the widest of the passes."""
+        low, high = self.counters.get(f"{key}_low"), self.counters.get(f"{key}_high")
+        return "" if low is None or high is None else f"{math.floor(low * 1000 + 1e-9) / 1000:.3f} to {math.ceil(high * 1000 - 1e-9) / 1000:.3f}"
+
     def figure(self):
         said = []
         for key, (text, way, *slower) in FIGURES.items():
             if key in self.counters:
                 value = self.counters[key]
                 figure = f"{way(value * 100 - math.copysign(1e-9, 1 if way is math.ceil else -1)) / 100:.2f}"
-                said.append((slower[0] if slower and value < 1 else text).format(figure))
+                known = self.interval(key)
+                said.append((slower[0] if slower and value < 1 else text).format(figure) + (f" ({known})" if known else ""))
         return "; ".join(said)
 
 
@@ -246,17 +252,24 @@ def family_table(names, ours, peers):
 
 def ranks_table(ours):
     """Several ranks of one thread beside one, and beside as many that do not talk: by turns, in the row's counters."""
+    def with_interval(row, key, mark):
+        known = row.interval(key)
+        return f"{math.floor(row.counters[key] * 100 + 1e-9) / 100:.2f}{mark}" + (f" ({known})" if known else "")
+
     rows = []
     for name in sorted(ours, key=natural):
         found = re.match(r"(.+)/(thread_ranks|mpi_ranks|ranks):(\d+)$", name)
         counters = ours[name].counters
         if found and {"speedup", "share"} <= counters.keys():
             stem, kind, n = found.groups()
-            rows.append([f"`{stem}`", f"{n} {kind.replace('_', ' ')}", time_text(ours[name].time),
-                         f"{math.floor(counters['speedup'] * 100) / 100:.2f}×", f"{math.floor(counters['share'] * 100) / 100:.2f}"])
-    return (["Quotients are of the least times of turns in one program (one rank, ranks that do not talk, ranks together), for the other turns were disturbed; "
-             "the time is the mean of all. So neither is what rows of one rank further down give, which were measured at another moment.", ""] +
-            table(["what", "ranks", "together, mean", "over one rank", "of ranks that do not talk"], rows)) if rows else []
+            rows.append([f"`{stem}`", f"{n} {kind.replace('_', ' ')}", time_text(ours[name].time), time_text(counters["silent_ms"] * 1e6) if "silent_ms" in counters else "",
+                         with_interval(ours[name], "speedup", "×"), with_interval(ours[name], "share", "")])
+    return (["Ranks that do not talk compute the same halves: what computing alone costs. Where an interval stands behind a quotient, it is the median over rounds of one program, each of which has a "
+             "block of steps of ranks that do not talk beside one of ranks together (in changing order), and in every second round one of one rank with the whole batch. "
+             "The interval holds the median of as many further rounds in 95 of 100 cases, if rounds are independent (order statistics); of several passes the figure is the median, and the "
+             "interval reaches from the least bound to the largest. Quotients without an interval are of the least times of turns. "
+             "None of it is what rows of one rank further down give, which were measured at another moment.", ""] +
+            table(["what", "ranks", "together", "without talking", "over one rank", "of ranks that do not talk"], rows)) if rows else []
 
 
 def deterministic_table(ours):
@@ -489,7 +502,7 @@ def main():
     if forms.is_file():
         forms.write_text(with_forms(forms.read_text(encoding="utf-8"), bench), encoding="utf-8")
     print(f"pleat: {len(bench.get('benchmarks', []))} rows of {source} became {target}")
-    missed = [aim.what for aim, value, row, holds in judge(*read(bench)[:2], bench.get("context", {}).get("isa")) if not holds]
+    missed = [aim.what for aim, value, row, holds in judge(*read(bench)[:2], bench.get("context", {}).get("isa")) if not holds and aim.asked]
     if check and missed:
         sys.exit("\n".join(["performance_page.py: these aims are missed or not measured:", *missed]))
 

@@ -8,12 +8,11 @@
 #include <benchmark/benchmark.h>
 
 #include <support/repeat.hpp>
+#include <support/turns.hpp>
 
-#include <algorithm>
-#include <barrier>
-#include <chrono>
+#include <functional>
 #include <string>
-#include <thread>
+#include <utility>
 #include <vector>
 
 #include "networks.hpp"
@@ -72,54 +71,39 @@ void alone(benchmark::State& state, Net net, pl::extents sample, pl::index_t bat
       benchmark::Counter(static_cast<double>(batch), benchmark::Counter::kIsIterationInvariantRate);
 }
 
-/// Two ranks as threads, by turns with one rank that has the whole batch, and with two that do not talk, each with a
-/// model of its own over half of it: what computing alone costs. `speedup` and `share` are the quotients of the least
-/// times, the others were disturbed.
-template <class Net> void two_ranks(benchmark::State& state, Net net, pl::extents sample, pl::index_t batch) {
-  std::barrier<> gate(2);
-  bool go = true;
-  double alone = 1e9, silent = 1e9, together = 1e9;
-  pl::comm::run_local(2, [&](pl::comm::communicator c) {
-    bool const first = c.rank() == 0;
-    pl::world ours(std::move(c), 1), mine(pl::comm::communicator(pl::comm::self{}), 1);
-    trainer talking(net, sample, batch, false, ours);
-    trainer half(net, sample, batch / 2, false, mine), whole(net, sample, batch, false, mine);
-    // Seconds until both ranks are done; `least` is rank 0's.
-    auto const timed = [&](double& least, auto const& step) {
-      gate.arrive_and_wait();
-      auto const begin = std::chrono::steady_clock::now();
-      step();
-      gate.arrive_and_wait();
-      double const s = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
-      if (first) least = std::min(least, s);
-      return s;
-    };
-    auto const turn = [&] {
-      timed(alone, [&] { first ? whole.step() : void(); });
-      timed(silent, [&] { half.step(); });
-      return timed(together, [&] { talking.step(); });
-    };
-    for (int i = 0; i < 3; ++i) turn();
-    gate.arrive_and_wait();
-    if (first) {
-      alone = silent = together = 1e9;  // the first steps take memory from the system
-      for (auto _ : state) {
-        gate.arrive_and_wait();
-        state.SetIterationTime(turn());
-      }
-      go = false;
-      gate.arrive_and_wait();
-    } else {
-      for (gate.arrive_and_wait(); go; gate.arrive_and_wait()) turn();
-    }
-  });
-  state.counters["speedup"] = alone / together;
-  state.counters["share"] = silent / together;
+/// Two ranks as threads, by turns with two that do not talk, each with a model of its own over half of the batch (what
+/// computing alone costs), and with one rank that has the whole batch. `share` and `speedup` are medians of the
+/// quotients of a round. \param steps of a block \param window seconds: so many that `share` is known to 0.01
+template <class Net>
+void two_ranks(benchmark::State& state, Net net, pl::extents sample, pl::index_t batch, int steps, double window) {
+  bench::turns turns(2);
+  for (auto _ : state) {
+    pl::comm::run_local(2, [&](pl::comm::communicator c) {
+      int const rank = c.rank();
+      pl::world ours(std::move(c), 1), mine(pl::comm::communicator(pl::comm::self{}), 1);
+      trainer talking(net, sample, batch, false, ours);
+      trainer half(net, sample, batch / 2, false, mine), whole(net, sample, batch, false, mine);
+      // of a block of several steps the first one only brings its model into the caches
+      auto const by_turns = [&](auto& t, int every) {
+        std::function<void()> const step = [&t] { t.step(); };
+        return bench::piece{step, steps, steps > 1 ? step : nullptr, nullptr, every};
+      };
+      turns.take(rank,
+                 {by_turns(half, 1), by_turns(talking, 1),
+                  rank == 0 ? by_turns(whole, 2) : bench::piece{nullptr, steps, nullptr, nullptr, 2}},
+                 window, 41);
+    });
+    state.SetIterationTime(turns.median(1).median);
+  }
+  turns.quotient(2, 1).tell(state, "speedup");
+  turns.quotient(0, 1).tell(state, "share");
+  state.counters["silent_ms"] = turns.median(0).median * 1e3;
+  state.counters["rounds"] = turns.rounds();
 }
 
 template <class Net>
 void add(std::string const& network, Net const& net, pl::extents const& sample, pl::index_t batch,
-         std::initializer_list<char const*> optimizers) {
+         std::initializer_list<char const*> optimizers, int steps, double window) {
   std::string const stem = "train_step/" + network + "/batch:" + std::to_string(batch) + "/";
   auto const set = [](auto* b) { b->Unit(benchmark::kMicrosecond); };
   for (std::string const optimizer : optimizers)
@@ -130,10 +114,10 @@ void add(std::string const& network, Net const& net, pl::extents const& sample, 
   set(benchmark::RegisterBenchmark((stem + "sgd/deterministic/threads:1").c_str(),
                                    [=](benchmark::State& s) { alone(s, net, sample, batch, false, 1, true); }));
   benchmark::RegisterBenchmark((stem + "sgd/thread_ranks:2").c_str(),
-                               [=](benchmark::State& s) { two_ranks(s, net, sample, batch); })
+                               [=](benchmark::State& s) { two_ranks(s, net, sample, batch, steps, window); })
       ->Unit(benchmark::kMicrosecond)
       ->UseManualTime()
-      ->Iterations(25);
+      ->Iterations(1);
 }
 
 /// 400 parameters so small that computing is nothing: what is left is our host code (and 4x4 products).
@@ -150,9 +134,15 @@ void host_cost(benchmark::State& state) {
 
 int const registered = [] {
   benchmark::RegisterBenchmark("host_cost/parameters:402", host_cost)->Unit(benchmark::kMicrosecond);
-  for (pl::index_t batch : {64, 256, 1024}) add("mlp", bench::mlp(), {1, 1, 28, 28}, batch, {"sgd", "adamw"});
-  for (pl::index_t batch : {64, 256}) add("lenet-5", bench::lenet_5(), {1, 1, 28, 28}, batch, {"sgd"});
-  add("resnet-20", bench::resnet_20(), {1, 3, 32, 32}, 32, {"sgd"});
+  for (pl::index_t batch : {64, 256, 1024})
+    add("mlp", bench::mlp(), {1, 1, 28, 28}, batch, {"sgd", "adamw"},
+        batch == 64    ? 4
+        : batch == 256 ? 2
+                       : 1,
+        batch == 64 ? 4 : 6);
+  for (pl::index_t batch : {64, 256})
+    add("lenet-5", bench::lenet_5(), {1, 1, 28, 28}, batch, {"sgd"}, 1, batch == 64 ? 4 : 10);
+  add("resnet-20", bench::resnet_20(), {1, 3, 32, 32}, 32, {"sgd"}, 1, 10);
   return 0;
 }();
 
