@@ -12,6 +12,7 @@
 
 #include <catch2/catch_test_macros.hpp>
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <cmath>
@@ -128,6 +129,43 @@ TEST_CASE(
         CHECK(r.values == reference.values);
         CHECK(r.losses == reference.losses);
       }
+}
+
+TEST_CASE("gradients that nobody has reduced move nothing, and can be reduced then") {
+  for (bool const deterministic : {true, false})
+    for (int const ranks : {1, 2}) {
+      std::vector<std::string> said(static_cast<std::size_t>(ranks));
+      auto right = std::vector<char>(static_cast<std::size_t>(ranks), 0);
+      pl::comm::run_local(ranks, [&](pl::comm::communicator c) {
+        pl::world w(std::move(c), 1);
+        auto const rank = static_cast<std::size_t>(w.rank());
+        auto m =
+            pl::parallel::build(small_net(), {.data_ranks = ranks, .deterministic = deterministic}, w, {.seed = 3});
+        pl::nn::optimizer_state<float, space> optimizer(m.context(), m.arena(), pl::nn::sgd{.learning_rate = 0.1});
+        auto const before = m.host_values();
+        m.zero_grad(6);
+        index_t const n = m.share().rows().size();
+        auto const x = tensor::allocate(m.context(), {n, 12});
+        pl::compute::fill(m.context().space(), x.size(), static_cast<float>(rank + 1), x.data());
+        auto const labels = pl::tensor<std::int32_t, space>::allocate(m.context(), {n});
+        pl::compute::fill(m.context().space(), n, std::int32_t{0}, labels.data());
+        auto [y, saved] = m.forward(x);
+        m.backward(saved, m.cross_entropy(y, labels).dy);
+        try {
+          m.step(optimizer);
+        } catch (pl::error const& e) {
+          said[rank] = e.what();
+        }
+        bool const stayed = m.host_values() == before && m.steps() == 0 && optimizer.steps() == 0;
+        m.reduce();
+        m.step(optimizer);
+        m.demand_equal_replicas();
+        right[rank] = stayed && m.host_values() != before;
+      });
+      for (auto const& s : said)
+        CHECK(s.find("the gradients of step 0 have not been summed over all ranks") != std::string::npos);
+      CHECK(std::count(right.begin(), right.end(), 1) == ranks);
+    }
 }
 
 TEST_CASE("a step that is left after backward leaves nothing in the next one") {

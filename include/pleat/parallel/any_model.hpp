@@ -172,7 +172,7 @@ template <class T, class Space> class any_model : detail::ends_travel<any_model<
   /// moves the next; they travel on beside the next forward, each layer of which waits for its own. A network of half
   /// agrees first, over all ranks, whether the gradient is finite; if it is not, no rank moves anything and the loss
   /// scale shrinks. An error may leave some parameters moved and others not.
-  /// \returns false for such a step
+  /// \returns false for such a step \throws error, and nothing moves, if backward has been and reduce has not
   bool step(optimizer_type& optimizer, double learning_rate_factor = 1, double scale = 1);
 
   /// What this rank did when, while it is on: trace().start() before a step. Nothing travels where it begins and where

@@ -185,6 +185,10 @@ bool any_model<T, Space>::step(optimizer_type& optimizer, double learning_rate_f
   scoped_span const span(tracing(), "optimizer", "compute");
   scale /= loss_factor();
   if (exchange_) in_phase(place_, steps_, "parallel::reduce", "reduce", [&] { exchange_->demand_whole(); });
+  if (exchange_ && exchange_->is_open())
+    throw error{"parallel::step",
+                "the gradients of step " + std::to_string(steps_) + " have not been summed over all ranks",
+                "Call reduce() before step()", place_.rank};
   receive_values();  // of layers that no forward has asked for
   bool const moves = in_phase(place_, steps_, "parallel::step", "the optimizer's step", [&] {
     if (scale_ && !scale_->update(found_nonfinite(*context_, *arena_), all_ranks())) return false;
