@@ -9,6 +9,8 @@
 TEST_CASE("numbers in sentences have as few digits as say which one it is, and what is none has no sign") {
   using pleat::detail::number_text;
   CHECK(number_text(0.1) == "0.1");
+  CHECK(number_text(0.1f) == "0.1");
+  CHECK(number_text(-std::numeric_limits<float>::quiet_NaN()) == "nan");
   CHECK(number_text(-2) == "-2");
   CHECK(number_text(1e300) == "1e+300");
   CHECK(number_text(0.1 + 0.2) == "0.30000000000000004");

@@ -150,6 +150,9 @@ TEST_CASE("a given range clips what lies outside and refines the rest") {
   for (float const bad : {-1.0f, std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity()})
     CHECK_THROWS_MATCHES(int8::encode_with_range(c, shape, values.data(), std::span<float const>(&bad, 1), w.storage),
                          pleat::error, MessageMatches(ContainsSubstring("range")));
+  float const small = -1e-9f;  // is no "-0.000000"
+  CHECK_THROWS_MATCHES(int8::encode_with_range(c, shape, values.data(), std::span<float const>(&small, 1), w.storage),
+                       pleat::error, MessageMatches(ContainsSubstring("a range is -1e-09,")));
   CHECK_THROWS_MATCHES(int8::encode_with_range(c, shape, values.data(), std::span<float const>{}, w.storage),
                        pleat::error, MessageMatches(ContainsSubstring("one range per row, 1, found 0")));
 }

@@ -24,6 +24,7 @@ TEST_CASE("a multiplier is held to 31 bits") {
   for (double bad : {0.0, -1.0, 0x1p30, std::numeric_limits<double>::quiet_NaN()})
     CHECK_THROWS_MATCHES(to_fixed(bad), pleat::error,
                          MessageMatches(ContainsSubstring("expected a positive number below 2^30")));
+  CHECK_THROWS_MATCHES(to_fixed(-1e-9), pleat::error, MessageMatches(ContainsSubstring("a multiplier of -1e-09,")));
 }
 
 TEST_CASE("the integer steps are the definitions, ends of the range included") {

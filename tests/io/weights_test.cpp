@@ -292,6 +292,7 @@ TEST_CASE("the claims of int8 and masked are those that the forms themselves che
   CHECK(said(".scale", 4, 2.0f).empty());
   CHECK_THAT(said(".scale", 4, std::nanf("")), ContainsSubstring("the scale of row 1 is nan"));
   CHECK_THAT(said(".scale", 0, -0.5f), ContainsSubstring("the scale of row 0 is -0.5"));
+  CHECK_THAT(said(".scale", 0, -1e-9f), ContainsSubstring("the scale of row 0 is -1e-09,"));
   CHECK_THAT(said(".scale", 0, HUGE_VALF), ContainsSubstring("the scale of row 0 is inf"));
   CHECK_THAT(said(".codes", 0, std::int8_t{-128}), ContainsSubstring("a code is -128"));
   made = &*std::find_if(list.begin(), list.end(), [](auto const& m) { return m.name == "int8s.weight"; });

@@ -16,6 +16,7 @@
 #include <utility>
 #include <vector>
 
+#include <pleat/base/number_text.hpp>
 #include <pleat/codec/code_grid.hpp>
 #include <pleat/codec/detail/counted_sum.hpp>
 #include <pleat/codec/detail/fake_quantize.hpp>
@@ -145,7 +146,7 @@ template <class T> struct fake_quantized {
                   "Give the one that learned_input had"};
     if (double const v = scale.at(learned_steps::value, 0); !(v > 0 && std::isfinite(v)))
       throw error{"codec::fake_quantized::set_learned_input",
-                  "the scale of inputs is " + std::to_string(v) + ", expected a positive number",
+                  "the scale of inputs is " + pleat::detail::number_text(v) + ", expected a positive number",
                   "Give the one that learned_input had"};
     s.learned_input = std::move(scale);
     use_learned_input(s);
@@ -222,7 +223,7 @@ template <class T> struct fake_quantized {
     for (std::size_t i = 0; i < steps.size(); ++i)
       if (!(steps[i] >= 0) || !std::isfinite(steps[i]))
         throw error{"codec::fake_quantized::set_steps",
-                    "step " + std::to_string(i) + " is " + std::to_string(steps[i]) +
+                    "step " + std::to_string(i) + " is " + pleat::detail::number_text(steps[i]) +
                         ", expected a finite number that is not negative",
                     "Look at what the steps were computed from; 0 is for rows of zeros"};
     set_learned(c, shape, learned_steps::begin(steps, s.grid.group), s);

@@ -11,6 +11,7 @@
 #include <memory>
 
 #include <pleat/base/as_span.hpp>
+#include <pleat/base/number_text.hpp>
 #include <pleat/codec/dense.hpp>
 #include <pleat/codec/detail/bits.hpp>
 #include <pleat/codec/detail/cut_bits.hpp>
@@ -66,7 +67,7 @@ template <class T> struct int8 {
   template <class Space> static void set_input_range(storage<Space>& s, float amax) {
     if (!(amax >= 0) || !std::isfinite(amax))
       throw error{"codec::int8::set_input_range",
-                  "a range is " + std::to_string(amax) + ", expected a finite number that is not negative",
+                  "a range is " + pleat::detail::number_text(amax) + ", expected a finite number that is not negative",
                   "A range is a largest magnitude: look for NaN in what it was taken from"};
     s.input_scale = detail::int8_scale(amax);
   }
@@ -98,7 +99,7 @@ template <class T> struct int8 {
     for (float a : amax)
       if (!(a >= 0) || !std::isfinite(a))
         throw error{"codec::int8::encode_with_range",
-                    "a range is " + std::to_string(a) + ", expected a finite number that is not negative",
+                    "a range is " + pleat::detail::number_text(a) + ", expected a finite number that is not negative",
                     "A range is a largest magnitude: look for NaN in what it was taken from"};
     encode_rows(c, shape, values, amax.data(), s);
   }
@@ -344,7 +345,7 @@ template <class T> struct int8 {
     while (at + 1 < columns && std::isfinite(numbers[at])) ++at;
     throw error{"codec::int8::encode",
                 "the element in row " + std::to_string(row) + ", column " + std::to_string(at) + " is " +
-                    std::to_string(numbers[at]),
+                    pleat::detail::number_text(numbers[at]),
                 "Train again with a lower learning rate"};
   }
 

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include <pleat/base/error.hpp>
+#include <pleat/base/number_text.hpp>
 #include <pleat/codec/int8.hpp>
 #include <pleat/codec/requantize.hpp>
 #include <pleat/compute/detail/conv_shape.hpp>
@@ -35,8 +36,8 @@ template <class Space> struct requantizer {
                           float const* bias, compute::activation act) {
     if (!(x_scale > 0) || !std::isfinite(x_scale) || !(y_scale > 0) || !std::isfinite(y_scale))
       throw error{"codec::requantizer::make",
-                  "the scales are " + std::to_string(x_scale) + " and " + std::to_string(y_scale) +
-                      ", expected positive finite numbers",
+                  "the scales are " + pleat::detail::number_text(x_scale) + " and " +
+                      pleat::detail::number_text(y_scale) + ", expected positive finite numbers",
                   "Calibrate with data that is not all zero"};
     int8<float>::demand_encoded("codec::requantizer::make", rows_of(shape), w);
     auto const n = static_cast<std::size_t>(rows_of(shape));
@@ -47,7 +48,8 @@ template <class Space> struct requantizer {
     for (std::size_t j = 0; j < n; ++j) {
       double const add = bias ? static_cast<double>(bias[j]) : 0.0;
       if (!std::isfinite(add))
-        throw error{"codec::requantizer::make", "the bias of row " + std::to_string(j) + " is " + std::to_string(add),
+        throw error{"codec::requantizer::make",
+                    "the bias of row " + std::to_string(j) + " is " + pleat::detail::number_text(add),
                     "Train again with a lower learning rate"};
       double unit = static_cast<double>(x_scale) * static_cast<double>(scale[j]);
       // A bias of many units: sums are rounded to larger ones, until it fits. Nothing is left of a sum that lost 32

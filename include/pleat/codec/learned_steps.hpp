@@ -14,6 +14,7 @@
 
 #include <pleat/base/config.hpp>
 #include <pleat/base/error.hpp>
+#include <pleat/base/number_text.hpp>
 #include <pleat/codec/file_tensor.hpp>
 #include <pleat/tensor/index_set.hpp>
 
@@ -81,8 +82,8 @@ PLEAT_ONCE void demand_steps(char const* call, learned_steps const& s) {
   for (std::size_t i = 0; i < s.numbers.size(); ++i)
     if (!std::isfinite(s.numbers[i]) || (i / s.size() != learned_steps::first_moment && s.numbers[i] < 0))
       throw error{call,
-                  "a learned step (number " + std::to_string(i % s.size()) + ") has " + std::to_string(s.numbers[i]) +
-                      ", expected a finite number" +
+                  "a learned step (number " + std::to_string(i % s.size()) + ") has " +
+                      pleat::detail::number_text(s.numbers[i]) + ", expected a finite number" +
                       (i / s.size() == learned_steps::first_moment ? "" : " that is not negative"),
                   "It was written by another program"};
 }

@@ -16,6 +16,7 @@
 
 #include <pleat/base/config.hpp>
 #include <pleat/base/error.hpp>
+#include <pleat/base/number_text.hpp>
 
 namespace pleat::codec {
 
@@ -29,7 +30,8 @@ struct fixed_multiplier {
 /// The nearest fixed_multiplier: relative error at most 2⁻³¹. \throws error unless 0 < m < 2³⁰
 [[nodiscard]] inline fixed_multiplier to_fixed(double m) {
   if (!(m > 0) || m >= 0x1p30)
-    throw error{"codec::to_fixed", "a multiplier of " + std::to_string(m) + ", expected a positive number below 2^30",
+    throw error{"codec::to_fixed",
+                "a multiplier of " + pleat::detail::number_text(m) + ", expected a positive number below 2^30",
                 "Check the scales of weights and activations"};
   int shift = 0;
   double const fraction = std::frexp(m, &shift);

@@ -15,6 +15,7 @@
 #include <pleat/base/as_span.hpp>
 #include <pleat/base/config.hpp>
 #include <pleat/base/error.hpp>
+#include <pleat/base/number_text.hpp>
 #include <pleat/codec/code_grid.hpp>
 #include <pleat/codec/detail/bits.hpp>
 #include <pleat/codec/detail/cut_bits.hpp>
@@ -70,7 +71,7 @@ PLEAT_ONCE [[nodiscard]] fake_quantized_image read_fake_quantized(extents const&
     w.input_scale = values_of<float>(as_span(demand_part(call, parts, ".input_scale", dtype::f32, {1}).bytes))[0];
     if (!(w.input_scale > 0) || !std::isfinite(w.input_scale) || w.grid != code_grid{})
       throw error{call,
-                  "the scale of the activations is " + std::to_string(w.input_scale) +
+                  "the scale of the activations is " + pleat::detail::number_text(w.input_scale) +
                       ", expected a positive finite number, beside the codes of int8",
                   remedy::copy_again};
   }

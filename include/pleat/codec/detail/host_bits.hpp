@@ -16,6 +16,7 @@
 
 #include <pleat/base/config.hpp>
 #include <pleat/base/error.hpp>
+#include <pleat/base/number_text.hpp>
 #include <pleat/codec/detail/bits.hpp>
 #include <pleat/codec/detail/int8_codes.hpp>
 #include <pleat/codec/detail/parts.hpp>
@@ -33,7 +34,7 @@ PLEAT_ONCE [[noreturn]] void refuse_element(std::string_view form, extents const
   index_t const columns = std::max<index_t>(columns_of(shape), 1);
   throw error{call_of(form, "encode"),
               "the element in row " + std::to_string(at / columns) + ", column " + std::to_string(at % columns) +
-                  " is " + std::to_string(value),
+                  " is " + pleat::detail::number_text(value),
               "Train again with a lower learning rate"};
 }
 

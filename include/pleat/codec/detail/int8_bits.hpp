@@ -13,6 +13,7 @@
 
 #include <pleat/base/as_span.hpp>
 #include <pleat/base/config.hpp>
+#include <pleat/base/number_text.hpp>
 #include <pleat/codec/detail/bits.hpp>
 #include <pleat/codec/detail/parts.hpp>
 
@@ -50,16 +51,16 @@ PLEAT_ONCE [[nodiscard]] int8_image read_int8(extents const& shape, std::span<fi
   for (std::size_t r = 0; r < w.scales.size(); ++r)
     if (!(w.scales[r] >= 0) || !std::isfinite(w.scales[r] * 127.0f))
       throw error{call,
-                  "the scale of row " + std::to_string(r) + " is " + std::to_string(w.scales[r]) +
+                  "the scale of row " + std::to_string(r) + " is " + pleat::detail::number_text(w.scales[r]) +
                       ", expected a number that is not negative and at most the largest float / 127",
                   remedy::copy_again};
   if (find_part(parts, ".input_scale")) {
     w.input_scale = values_of<float>(as_span(demand_part(call, parts, ".input_scale", dtype::f32, {1}).bytes))[0];
     if (!(w.input_scale > 0) || !std::isfinite(w.input_scale))
-      throw error{
-          call,
-          "the scale of the activations is " + std::to_string(w.input_scale) + ", expected a positive finite number",
-          remedy::copy_again};
+      throw error{call,
+                  "the scale of the activations is " + pleat::detail::number_text(w.input_scale) +
+                      ", expected a positive finite number",
+                  remedy::copy_again};
   }
   return w;
 }

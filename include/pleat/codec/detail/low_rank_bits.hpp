@@ -161,7 +161,8 @@ template <bool Sparse> struct low_rank_logic {
       throw error{call, "a weight of shape " + shape.to_string() + " has no factors",
                   "Factor matrices and kernels with elements only: leave this one as it is"};
     if (!(o.sparse_share >= 0 && o.sparse_share < 1))
-      throw error{call, "sparse_share is " + std::to_string(o.sparse_share) + ", expected a share in [0, 1)",
+      throw error{call,
+                  "sparse_share is " + pleat::detail::number_text(o.sparse_share) + ", expected a share in [0, 1)",
                   "Say 0.05 to keep the largest twentieth as it is"};
     std::vector<float> rest(values.begin(), values.end()), apart(Sparse ? values.size() : 0, 0.0f);
     if constexpr (Sparse) {
