@@ -15,6 +15,7 @@ BEGIN {
   owner["mpi.h"] = "comm"; owner["nccl.h"] = "comm"
   owner["thrust/"] = "compute"; owner["cub/"] = "compute"; owner["cuda"] = "compute"; owner["cublas"] = "compute"
   owner["cusolver"] = "compute"; owner["cblas.h"] = "compute"; owner["lapack"] = "compute"
+  owner["cmath"] = "base"  # libstdc++ would read it anew at each inclusion
   owner["zlib.h"] = "io"; owner["nlohmann/"] = "io"; owner["dlpack/"] = "io"
 }
 {

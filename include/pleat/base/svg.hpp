@@ -4,7 +4,7 @@
 /// What every drawing needs: text that is safe in SVG, numbers that are short and the same everywhere.
 #pragma once
 
-#include <cmath>
+#include <pleat/base/math.hpp>
 #include <cstdint>
 #include <string>
 #include <string_view>

@@ -7,10 +7,10 @@
 
 #include <algorithm>
 #include <bit>
-#include <cmath>
 #include <memory>
 
 #include <pleat/base/as_span.hpp>
+#include <pleat/base/math.hpp>
 #include <pleat/base/number_text.hpp>
 #include <pleat/codec/dense.hpp>
 #include <pleat/codec/detail/bits.hpp>

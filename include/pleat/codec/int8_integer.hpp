@@ -5,12 +5,12 @@
 /// codes in, int32 sums, fixed-point requantization, 8-bit codes out.
 #pragma once
 
-#include <cmath>
 #include <cstdint>
 #include <string>
 #include <vector>
 
 #include <pleat/base/error.hpp>
+#include <pleat/base/math.hpp>
 #include <pleat/base/number_text.hpp>
 #include <pleat/codec/int8.hpp>
 #include <pleat/codec/requantize.hpp>

@@ -4,9 +4,8 @@
 /// The pruned form: dense values whose pruned elements are zero and stay zero while training goes on.
 #pragma once
 
-#include <cmath>
-
 #include <pleat/base/as_span.hpp>
+#include <pleat/base/math.hpp>
 #include <pleat/codec/dense.hpp>
 #include <pleat/codec/detail/bits.hpp>
 #include <pleat/codec/detail/int8_bits.hpp>

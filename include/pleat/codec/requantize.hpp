@@ -9,13 +9,13 @@
 /// mantissa in [½, 1) and a shift, each step rounded.
 #pragma once
 
-#include <cmath>
 #include <cstdint>
 #include <limits>
 #include <string>
 
 #include <pleat/base/config.hpp>
 #include <pleat/base/error.hpp>
+#include <pleat/base/math.hpp>
 #include <pleat/base/number_text.hpp>
 
 namespace pleat::codec {

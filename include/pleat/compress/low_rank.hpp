@@ -5,13 +5,13 @@
 #pragma once
 
 #include <algorithm>
-#include <cmath>
 #include <cstdint>
 #include <span>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include <pleat/base/math.hpp>
 #include <pleat/codec/factors.hpp>
 #include <pleat/codec/low_rank.hpp>
 #include <pleat/comm/attempt.hpp>

@@ -10,7 +10,6 @@
 
 #include <algorithm>
 #include <bit>
-#include <cmath>
 #include <cstdint>
 #include <limits>
 #include <span>
@@ -22,6 +21,7 @@
 #include <pleat/base/as_span.hpp>
 #include <pleat/base/config.hpp>
 #include <pleat/base/error.hpp>
+#include <pleat/base/math.hpp>
 #include <pleat/codec/detail/int8_codes.hpp>
 #include <pleat/codec/magnitude_histogram.hpp>
 #include <pleat/compress/settings.hpp>

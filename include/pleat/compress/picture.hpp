@@ -7,12 +7,12 @@
 
 #include <algorithm>
 #include <array>
-#include <cmath>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include <pleat/base/config.hpp>
+#include <pleat/base/math.hpp>
 #include <pleat/base/svg.hpp>
 #include <pleat/compress/stages.hpp>
 

@@ -5,13 +5,13 @@
 #pragma once
 
 #include <algorithm>
-#include <cmath>
 #include <functional>
 #include <string>
 #include <type_traits>
 #include <utility>
 #include <vector>
 
+#include <pleat/base/math.hpp>
 #include <pleat/comm/attempt.hpp>
 #include <pleat/compress/calibration.hpp>
 #include <pleat/compress/detail/channel_graph.hpp>

@@ -5,13 +5,13 @@
 #pragma once
 
 #include <algorithm>
-#include <cmath>
 #include <cstdint>
 #include <functional>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include <pleat/base/math.hpp>
 #include <pleat/codec/detail/part_of.hpp>
 #include <pleat/comm/attempt.hpp>
 #include <pleat/compress/detail/channel_graph.hpp>

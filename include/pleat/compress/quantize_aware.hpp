@@ -5,7 +5,6 @@
 #pragma once
 
 #include <algorithm>
-#include <cmath>
 #include <cstdint>
 #include <optional>
 #include <span>
@@ -16,6 +15,7 @@
 #include <utility>
 #include <vector>
 
+#include <pleat/base/math.hpp>
 #include <pleat/codec/detail/counted_sum.hpp>
 #include <pleat/codec/detail/exact_sum.hpp>
 #include <pleat/codec/fake_quantized.hpp>

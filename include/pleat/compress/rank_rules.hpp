@@ -5,13 +5,13 @@
 #pragma once
 
 #include <algorithm>
-#include <cmath>
 #include <string>
 #include <variant>
 #include <vector>
 
 #include <pleat/base/config.hpp>
 #include <pleat/base/error.hpp>
+#include <pleat/base/math.hpp>
 #include <pleat/compress/settings.hpp>
 #include <pleat/tensor/extents.hpp>
 

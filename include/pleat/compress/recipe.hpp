@@ -13,7 +13,6 @@
 
 #include <algorithm>
 #include <charconv>
-#include <cmath>
 #include <cstdint>
 #include <map>
 #include <set>
@@ -23,6 +22,7 @@
 #include <vector>
 
 #include <pleat/base/error.hpp>
+#include <pleat/base/math.hpp>
 #include <pleat/compress/detail/did_you_mean.hpp>
 
 namespace pleat::compress {

@@ -4,12 +4,12 @@
 /// How sparsity grows while a model is pruned step by step. Needs no Kokkos.
 #pragma once
 
-#include <cmath>
 #include <string>
 #include <variant>
 
 #include <pleat/base/config.hpp>
 #include <pleat/base/error.hpp>
+#include <pleat/base/math.hpp>
 #include <pleat/tensor/extents.hpp>
 
 namespace pleat::compress {

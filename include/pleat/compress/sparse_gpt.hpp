@@ -6,7 +6,6 @@
 #pragma once
 
 #include <algorithm>
-#include <cmath>
 #include <cstdint>
 #include <functional>
 #include <limits>
@@ -16,6 +15,7 @@
 #include <vector>
 
 #include <pleat/base/context.hpp>
+#include <pleat/base/math.hpp>
 #include <pleat/compress/detail/column_walk.hpp>
 #include <pleat/compress/layer_inputs.hpp>
 #include <pleat/compress/prune.hpp>

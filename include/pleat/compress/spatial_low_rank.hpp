@@ -5,11 +5,11 @@
 #pragma once
 
 #include <algorithm>
-#include <cmath>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include <pleat/base/math.hpp>
 #include <pleat/codec/spatial_low_rank.hpp>
 #include <pleat/comm/attempt.hpp>
 #include <pleat/compress/detail/whole_weight.hpp>

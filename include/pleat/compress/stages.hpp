@@ -5,7 +5,6 @@
 #pragma once
 
 #include <algorithm>
-#include <cmath>
 #include <ostream>
 #include <string>
 #include <string_view>
@@ -13,6 +12,7 @@
 #include <vector>
 
 #include <pleat/base/config.hpp>
+#include <pleat/base/math.hpp>
 #include <pleat/compress/detail/text.hpp>
 #include <pleat/compress/error_ledger.hpp>
 #include <pleat/compress/layer_list.hpp>

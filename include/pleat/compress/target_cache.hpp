@@ -20,7 +20,6 @@
 
 #include <algorithm>
 #include <charconv>
-#include <cmath>
 #include <cstdint>
 #include <memory>
 #include <numeric>
@@ -29,6 +28,7 @@
 #include <utility>
 #include <vector>
 
+#include <pleat/base/math.hpp>
 #include <pleat/base/number_text.hpp>
 #include <pleat/comm/attempt.hpp>
 #include <pleat/comm/communicator.hpp>

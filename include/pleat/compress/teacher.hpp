@@ -6,7 +6,6 @@
 #pragma once
 
 #include <array>
-#include <cmath>
 #include <exception>
 #include <functional>
 #include <span>
@@ -14,6 +13,7 @@
 #include <utility>
 #include <vector>
 
+#include <pleat/base/math.hpp>
 #include <pleat/compute/elementwise.hpp>
 #include <pleat/nn/units.hpp>
 #include <pleat/parallel/model.hpp>

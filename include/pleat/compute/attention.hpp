@@ -10,10 +10,10 @@
 /// in the batch, the threads, the instruction set or the space.
 #pragma once
 
-#include <cmath>
 #include <string>
 
 #include <pleat/base/config.hpp>
+#include <pleat/base/math.hpp>
 #include <pleat/compute/attention_shape.hpp>
 #include <pleat/compute/detail/attention_host.hpp>
 #include <pleat/compute/detail/attention_portable.hpp>

@@ -9,9 +9,9 @@
 #pragma once
 
 #include <algorithm>
-#include <cmath>
 #include <vector>
 
+#include <pleat/base/math.hpp>
 #include <pleat/compute/for_each.hpp>
 #include <pleat/compute/gemm.hpp>
 

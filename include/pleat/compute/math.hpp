@@ -8,10 +8,10 @@
 /// Coefficients: minimax fits (Lawson's reweighted least squares) of the functions named beside them.
 #pragma once
 
-#include <cmath>
 #include <cstdint>
 
 #include <pleat/base/config.hpp>
+#include <pleat/base/math.hpp>
 
 namespace pleat::compute {
 

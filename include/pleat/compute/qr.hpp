@@ -6,13 +6,13 @@
 #pragma once
 
 #include <algorithm>
-#include <cmath>
 #include <span>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include <pleat/base/error.hpp>
+#include <pleat/base/math.hpp>
 #include <pleat/tensor/extents.hpp>
 
 namespace pleat::compute {

@@ -7,10 +7,10 @@
 /// Angles are taken in double by our own sine and cosine, so the bits are the same on every instruction set and device.
 #pragma once
 
-#include <cmath>
 #include <string>
 
 #include <pleat/base/config.hpp>
+#include <pleat/base/math.hpp>
 #include <pleat/compute/attention_shape.hpp>
 #include <pleat/compute/element.hpp>
 #include <pleat/compute/for_each.hpp>

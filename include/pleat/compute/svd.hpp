@@ -6,7 +6,6 @@
 #pragma once
 
 #include <algorithm>
-#include <cmath>
 #include <cstdint>
 #include <numeric>
 #include <span>
@@ -14,6 +13,7 @@
 #include <utility>
 #include <vector>
 
+#include <pleat/base/math.hpp>
 #include <pleat/base/random.hpp>
 #include <pleat/compute/qr.hpp>
 

@@ -5,7 +5,6 @@
 /// Kokkos.
 #pragma once
 
-#include <cmath>
 #include <cstdint>
 #include <span>
 #include <string>
@@ -15,6 +14,7 @@
 #include <vector>
 
 #include <pleat/base/config.hpp>
+#include <pleat/base/math.hpp>
 #include <pleat/codec/detail/block_bits.hpp>
 #include <pleat/codec/detail/codebook_bits.hpp>
 #include <pleat/codec/detail/coded_bits.hpp>

@@ -16,7 +16,6 @@
 
 #include <algorithm>
 #include <charconv>
-#include <cmath>
 #include <map>
 #include <optional>
 #include <span>
@@ -26,6 +25,7 @@
 #include <vector>
 
 #include <pleat/base/config.hpp>
+#include <pleat/base/math.hpp>
 #include <pleat/codec/error_norms.hpp>
 #include <pleat/codec/file_tensor.hpp>
 #include <pleat/io/safetensors.hpp>

@@ -4,11 +4,11 @@
 /// Batch normalisation that says whose statistics it takes.
 #pragma once
 
-#include <cmath>
 #include <string>
 #include <string_view>
 #include <utility>
 
+#include <pleat/base/math.hpp>
 #include <pleat/base/number_text.hpp>
 #include <pleat/comm/communicator.hpp>
 #include <pleat/compute/norm.hpp>

@@ -5,12 +5,12 @@
 #pragma once
 
 #include <algorithm>
-#include <cmath>
 #include <cstdio>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include <pleat/base/math.hpp>
 #include <pleat/base/random.hpp>
 #include <pleat/nn/arena.hpp>
 #include <pleat/nn/layer.hpp>

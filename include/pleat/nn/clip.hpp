@@ -4,8 +4,7 @@
 /// Gradient clipping by the global norm.
 #pragma once
 
-#include <cmath>
-
+#include <pleat/base/math.hpp>
 #include <pleat/base/pooled_array.hpp>
 #include <pleat/compute/elementwise.hpp>
 #include <pleat/compute/reduce.hpp>

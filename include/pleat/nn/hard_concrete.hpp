@@ -4,11 +4,11 @@
 /// Gates that learn to close: every feature is multiplied by a number in [0, 1] that training may push to exactly zero.
 #pragma once
 
-#include <cmath>
 #include <string>
 #include <string_view>
 #include <utility>
 
+#include <pleat/base/math.hpp>
 #include <pleat/base/random.hpp>
 #include <pleat/compute/for_each.hpp>
 #include <pleat/compute/math.hpp>

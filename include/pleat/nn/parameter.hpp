@@ -5,13 +5,13 @@
 /// optimizers and checkpoints are compiled once. Needs no Kokkos.
 #pragma once
 
-#include <cmath>
 #include <cstdint>
 #include <string>
 #include <type_traits>
 #include <utility>
 
 #include <pleat/base/config.hpp>
+#include <pleat/base/math.hpp>
 #include <pleat/tensor/axis_layout.hpp>
 #include <pleat/tensor/dtype.hpp>
 #include <pleat/tensor/extents.hpp>

@@ -10,7 +10,6 @@
 #pragma once
 
 #include <algorithm>
-#include <cmath>
 #include <concepts>
 #include <memory>
 #include <string>
@@ -20,6 +19,7 @@
 
 #include <pleat/base/config.hpp>
 #include <pleat/base/error.hpp>
+#include <pleat/base/math.hpp>
 #include <pleat/base/number_text.hpp>
 #include <pleat/tensor/extents.hpp>
 

@@ -8,7 +8,6 @@
 /// over any number of steps Σ applied + Σ_r e_r = Σ_t Σ_r g_r, up to rounding: nothing is lost, it comes later.
 #pragma once
 
-#include <cmath>
 #include <limits>
 #include <memory>
 #include <span>
@@ -17,6 +16,7 @@
 #include <utility>
 #include <vector>
 
+#include <pleat/base/math.hpp>
 #include <pleat/parallel/coded_sum.hpp>
 #include <pleat/parallel/gradient_codec.hpp>
 

@@ -6,9 +6,9 @@
 #pragma once
 
 #include <algorithm>
-#include <cmath>
 #include <span>
 
+#include <pleat/base/math.hpp>
 #include <pleat/base/pooled_array.hpp>
 #include <pleat/parallel/groups.hpp>
 #include <pleat/parallel/sharded_norm.hpp>

@@ -4,9 +4,9 @@
 /// The norm of gradients of which every rank holds pieces: the same bits as if one rank held them all.
 #pragma once
 
-#include <cmath>
 #include <span>
 
+#include <pleat/base/math.hpp>
 #include <pleat/base/pooled_array.hpp>
 #include <pleat/compute/reduce.hpp>
 #include <pleat/nn/clip.hpp>

@@ -7,13 +7,13 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
-#include <cmath>
 #include <cstdint>
 #include <limits>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include <pleat/base/math.hpp>
 #include <pleat/base/svg.hpp>
 #include <pleat/plan/schedule.hpp>
 #include <pleat/plan/simulate.hpp>

@@ -5,7 +5,6 @@
 /// files are io/checkpoint.hpp's business; run/checkpoint.hpp reads them.
 #pragma once
 
-#include <cmath>
 #include <cstdint>
 #include <limits>
 #include <map>
@@ -17,6 +16,7 @@
 
 #include <pleat/base/config.hpp>
 #include <pleat/base/error.hpp>
+#include <pleat/base/math.hpp>
 #include <pleat/base/owned_ptr.hpp>
 #include <pleat/base/profile.hpp>
 #include <pleat/codec/learned_steps.hpp>

@@ -5,7 +5,6 @@
 #pragma once
 
 #include <algorithm>
-#include <cmath>
 #include <limits>
 #include <numeric>
 #include <span>
@@ -15,6 +14,7 @@
 #include <pleat/base/as_span.hpp>
 #include <pleat/base/config.hpp>
 #include <pleat/base/error.hpp>
+#include <pleat/base/math.hpp>
 #include <pleat/base/profile.hpp>
 #include <pleat/comm/agree.hpp>
 #include <pleat/comm/attempt.hpp>

@@ -8,7 +8,6 @@
 #include <algorithm>
 #include <charconv>
 #include <chrono>
-#include <cmath>
 #include <concepts>
 #include <cstdio>
 #include <map>
@@ -21,6 +20,7 @@
 
 #include <pleat/base/config.hpp>
 #include <pleat/base/error.hpp>
+#include <pleat/base/math.hpp>
 #include <pleat/comm/agree.hpp>
 #include <pleat/comm/attempt.hpp>
 #include <pleat/io/checkpoint.hpp>

@@ -5,7 +5,6 @@
 #pragma once
 
 #include <charconv>
-#include <cmath>
 #include <map>
 #include <optional>
 #include <span>
@@ -14,6 +13,7 @@
 #include <pleat/base/as_span.hpp>
 #include <pleat/base/config.hpp>
 #include <pleat/base/error.hpp>
+#include <pleat/base/math.hpp>
 #include <pleat/codec/error_norms.hpp>
 #include <pleat/io/safetensors.hpp>
 #include <pleat/io/weights.hpp>

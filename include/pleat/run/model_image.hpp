@@ -7,7 +7,6 @@
 
 #include <algorithm>
 #include <charconv>
-#include <cmath>
 #include <cstdint>
 #include <cstring>
 #include <exception>
@@ -23,6 +22,7 @@
 
 #include <pleat/base/as_span.hpp>
 #include <pleat/base/config.hpp>
+#include <pleat/base/math.hpp>
 #include <pleat/codec/detail/bits.hpp>
 #include <pleat/codec/detail/parts.hpp>
 #include <pleat/io/checkpoint_layout.hpp>

@@ -6,7 +6,6 @@
 #pragma once
 
 #include <charconv>
-#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -17,6 +16,7 @@
 #include <pleat/base/as_span.hpp>
 #include <pleat/base/config.hpp>
 #include <pleat/base/error.hpp>
+#include <pleat/base/math.hpp>
 #include <pleat/io/checkpoint.hpp>
 #include <pleat/io/checkpoint_manifest.hpp>
 #include <pleat/io/checksum.hpp>

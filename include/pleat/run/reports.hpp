@@ -4,7 +4,6 @@
 /// What training, judging and serving report, as plain data. Needs no Kokkos.
 #pragma once
 
-#include <cmath>
 #include <cstdint>
 #include <limits>
 #include <optional>
@@ -12,6 +11,7 @@
 #include <vector>
 
 #include <pleat/base/config.hpp>
+#include <pleat/base/math.hpp>
 #include <pleat/tensor/extents.hpp>
 
 namespace pleat::run {

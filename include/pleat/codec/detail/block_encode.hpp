@@ -8,8 +8,7 @@
 /// codes are undefined; ours are those of a step of zero, and decode to zero as the 16-bit scale is zero there.
 #pragma once
 
-#include <cmath>
-
+#include <pleat/base/math.hpp>
 #include <pleat/codec/detail/at_level.hpp>
 #include <pleat/codec/detail/block_formats.hpp>
 

@@ -5,7 +5,6 @@
 #pragma once
 
 #include <algorithm>
-#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -14,6 +13,7 @@
 #include <vector>
 
 #include <pleat/base/error.hpp>
+#include <pleat/base/math.hpp>
 #include <pleat/codec/detail/cut_bits.hpp>
 #include <pleat/codec/detail/host_bits.hpp>
 #include <pleat/codec/detail/sparse_view.hpp>

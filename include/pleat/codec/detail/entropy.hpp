@@ -11,7 +11,6 @@
 #include <algorithm>
 #include <array>
 #include <bit>
-#include <cmath>
 #include <cstdint>
 #include <cstring>
 #include <functional>
@@ -22,6 +21,7 @@
 #include <vector>
 
 #include <pleat/base/error.hpp>
+#include <pleat/base/math.hpp>
 #include <pleat/codec/detail/block_formats.hpp>
 
 namespace pleat::codec::detail {

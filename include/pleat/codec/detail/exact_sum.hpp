@@ -6,11 +6,11 @@
 #pragma once
 
 #include <array>
-#include <cmath>
 #include <cstddef>
 #include <cstdint>
 
 #include <pleat/base/config.hpp>
+#include <pleat/base/math.hpp>
 
 namespace pleat::codec::detail {
 

@@ -5,12 +5,12 @@
 #pragma once
 
 #include <algorithm>
-#include <cmath>
 #include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include <pleat/base/math.hpp>
 #include <pleat/codec/detail/one_tensor.hpp>
 #include <pleat/codec/error_norms.hpp>
 

@@ -5,7 +5,6 @@
 /// codec::factors hands its calls on to.
 #pragma once
 
-#include <cmath>
 #include <optional>
 #include <span>
 #include <string>
@@ -15,6 +14,7 @@
 #include <variant>
 #include <vector>
 
+#include <pleat/base/math.hpp>
 #include <pleat/codec/blocks.hpp>
 #include <pleat/codec/detail/factor_parts.hpp>
 #include <pleat/codec/int8.hpp>

@@ -4,7 +4,6 @@
 /// What the files of the form fake_quantized hold: read and checked, written, joined. Needs no Kokkos.
 #pragma once
 
-#include <cmath>
 #include <cstdint>
 #include <span>
 #include <string>
@@ -15,6 +14,7 @@
 #include <pleat/base/as_span.hpp>
 #include <pleat/base/config.hpp>
 #include <pleat/base/error.hpp>
+#include <pleat/base/math.hpp>
 #include <pleat/base/number_text.hpp>
 #include <pleat/codec/code_grid.hpp>
 #include <pleat/codec/detail/bits.hpp>

@@ -5,7 +5,6 @@
 /// without them. Needs no Kokkos.
 #pragma once
 
-#include <cmath>
 #include <cstdint>
 #include <span>
 #include <string>
@@ -13,6 +12,7 @@
 
 #include <pleat/base/as_span.hpp>
 #include <pleat/base/config.hpp>
+#include <pleat/base/math.hpp>
 #include <pleat/base/number_text.hpp>
 #include <pleat/codec/detail/bits.hpp>
 #include <pleat/codec/detail/parts.hpp>

@@ -7,8 +7,8 @@
 #pragma once
 
 #include <algorithm>
-#include <cmath>
 
+#include <pleat/base/math.hpp>
 #include <pleat/codec/detail/block_encode.hpp>
 
 namespace pleat::codec::detail {

@@ -5,9 +5,9 @@
 #pragma once
 
 #include <algorithm>
-#include <cmath>
 #include <numeric>
 
+#include <pleat/base/math.hpp>
 #include <pleat/base/number_text.hpp>
 #include <pleat/codec/detail/sparse_bits.hpp>
 #include <pleat/compute/math.hpp>

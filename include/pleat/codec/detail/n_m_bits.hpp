@@ -7,7 +7,6 @@
 #include <algorithm>
 #include <array>
 #include <bit>
-#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -20,6 +19,7 @@
 #endif
 
 #include <pleat/base/error.hpp>
+#include <pleat/base/math.hpp>
 #include <pleat/codec/detail/at_level.hpp>
 #include <pleat/codec/detail/block_formats.hpp>
 #include <pleat/codec/detail/cut_bits.hpp>

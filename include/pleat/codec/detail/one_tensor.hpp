@@ -4,11 +4,11 @@
 /// Bit logic of forms whose file is one tensor of the weight's own shape. Needs no Kokkos.
 #pragma once
 
-#include <cmath>
 #include <span>
 #include <vector>
 
 #include <pleat/base/error.hpp>
+#include <pleat/base/math.hpp>
 #include <pleat/codec/detail/cut_bits.hpp>
 #include <pleat/tensor/dtype.hpp>
 

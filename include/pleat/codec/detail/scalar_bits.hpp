@@ -4,7 +4,6 @@
 /// One code per number by a scalar quantizer of the user's. Needs no Kokkos.
 #pragma once
 
-#include <cmath>
 #include <concepts>
 #include <span>
 #include <string_view>
@@ -12,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include <pleat/base/math.hpp>
 #include <pleat/codec/detail/one_tensor.hpp>
 #include <pleat/codec/error_norms.hpp>
 

@@ -6,12 +6,12 @@
 #pragma once
 
 #include <algorithm>
-#include <cmath>
 #include <span>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include <pleat/base/math.hpp>
 #include <pleat/codec/detail/low_rank_bits.hpp>
 
 namespace pleat::codec::detail {

@@ -6,7 +6,6 @@
 
 #include <algorithm>
 #include <bit>
-#include <cmath>
 #include <cstdint>
 #include <functional>
 #include <limits>
@@ -17,6 +16,7 @@
 #include <vector>
 
 #include <pleat/base/config.hpp>
+#include <pleat/base/math.hpp>
 #include <pleat/codec/detail/coded_bits.hpp>
 #include <pleat/codec/detail/exact_sum.hpp>
 #include <pleat/tensor/extents.hpp>

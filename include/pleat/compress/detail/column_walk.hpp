@@ -6,11 +6,11 @@
 #pragma once
 
 #include <algorithm>
-#include <cmath>
 #include <cstdint>
 #include <string>
 #include <vector>
 
+#include <pleat/base/math.hpp>
 #include <pleat/compress/detail/lowest.hpp>
 #include <pleat/compute/cholesky.hpp>
 #include <pleat/compute/for_each.hpp>

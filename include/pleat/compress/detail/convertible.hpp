@@ -5,13 +5,13 @@
 #pragma once
 
 #include <algorithm>
-#include <cmath>
 #include <span>
 #include <string>
 #include <type_traits>
 #include <vector>
 
 #include <pleat/base/config.hpp>
+#include <pleat/base/math.hpp>
 #include <pleat/codec/form.hpp>
 #include <pleat/compress/transform.hpp>
 #include <pleat/nn/any_weight.hpp>

@@ -7,7 +7,6 @@
 
 #include <algorithm>
 #include <bit>
-#include <cmath>
 #include <cstdint>
 #include <functional>
 #include <span>
@@ -16,6 +15,7 @@
 
 #include <pleat/base/as_span.hpp>
 #include <pleat/base/config.hpp>
+#include <pleat/base/math.hpp>
 #include <pleat/codec/magnitude_histogram.hpp>
 #include <pleat/compress/observers.hpp>
 #include <pleat/tensor/extents.hpp>

@@ -5,13 +5,13 @@
 #pragma once
 
 #include <algorithm>
-#include <cmath>
 #include <cstring>
 #include <numeric>
 #include <span>
 #include <string>
 #include <vector>
 
+#include <pleat/base/math.hpp>
 #include <pleat/codec/blocks.hpp>
 #include <pleat/codec/detail/int8_codes.hpp>
 #include <pleat/codec/detail/put_code.hpp>

@@ -5,11 +5,11 @@
 #pragma once
 
 #include <bit>
-#include <cmath>
 #include <cstdint>
 #include <span>
 #include <vector>
 
+#include <pleat/base/math.hpp>
 #include <pleat/codec/detail/part_of.hpp>
 #include <pleat/compress/detail/lowest.hpp>
 #include <pleat/nn/parameter.hpp>

@@ -5,13 +5,13 @@
 #pragma once
 
 #include <algorithm>
-#include <cmath>
 #include <span>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include <pleat/base/config.hpp>
+#include <pleat/base/math.hpp>
 #include <pleat/codec/masked.hpp>
 #include <pleat/comm/attempt.hpp>
 #include <pleat/compress/detail/convertible.hpp>

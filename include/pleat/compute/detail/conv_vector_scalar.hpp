@@ -4,9 +4,9 @@
 /// One element as a "vector": what the vector kernels of convolution and pooling use where no instruction set is known.
 #pragma once
 
-#include <cmath>
 #include <cstdint>
 
+#include <pleat/base/math.hpp>
 #include <pleat/tensor/extents.hpp>
 
 namespace pleat::compute::detail::conv_scalar {

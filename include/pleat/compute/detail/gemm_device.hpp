@@ -12,7 +12,7 @@
 #include <pleat/compute/detail/host.hpp>
 #include <pleat/tensor/dtype.hpp>
 
-#include <cmath>
+#include <pleat/base/math.hpp>
 
 namespace pleat::compute::detail {
 

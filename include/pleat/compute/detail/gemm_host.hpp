@@ -14,7 +14,7 @@
 #include <pleat/compute/detail/scratch.hpp>
 
 #include <algorithm>
-#include <cmath>
+#include <pleat/base/math.hpp>
 #include <type_traits>
 
 namespace pleat::compute::detail {

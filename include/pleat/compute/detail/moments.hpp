@@ -4,9 +4,8 @@
 /// What every normalisation computes: squares of distances from a mean, and what a deviation is divided by.
 #pragma once
 
-#include <cmath>
-
 #include <pleat/base/config.hpp>
+#include <pleat/base/math.hpp>
 #include <pleat/compute/element.hpp>
 #include <pleat/compute/math.hpp>
 #include <pleat/tensor/extents.hpp>

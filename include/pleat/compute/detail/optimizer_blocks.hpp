@@ -5,11 +5,11 @@
 /// elsewhere. A rule works on columns of local copies: [0] the value, [1] the gradient, then its moments.
 #pragma once
 
-#include <cmath>
 #include <cstdint>
 #include <type_traits>
 
 #include <pleat/base/config.hpp>
+#include <pleat/base/math.hpp>
 #include <pleat/compute/for_each.hpp>
 
 namespace pleat::compute {

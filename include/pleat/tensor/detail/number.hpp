@@ -4,10 +4,10 @@
 /// Elements of any floating-point type as doubles on the host, and back with one rounding. Needs no Kokkos.
 #pragma once
 
-#include <cmath>
 #include <cstdint>
 
 #include <pleat/base/config.hpp>
+#include <pleat/base/math.hpp>
 #include <pleat/tensor/dtype.hpp>
 
 namespace pleat::detail {
