@@ -25,7 +25,9 @@ def run(program, folder, launcher, point, how, mesh):
     ranks = mesh[0] * mesh[1] * mesh[2]
     begun = time.time()
     done = subprocess.run(launcher + [str(ranks), program, point, how, *map(str, mesh), str(folder)], capture_output=True, text=True, timeout=PATIENCE)
-    return done.returncode, done.stdout + done.stderr, time.time() - begun
+    # Open MPI's notice of an abort may fall into the middle of a rank's sentence.
+    said = re.sub(r"-{70,}\nMPI_ABORT was invoked.*?\n-{70,}\n", "", done.stdout + done.stderr, flags=re.S)
+    return done.returncode, said, time.time() - begun
 
 
 def main(how, program, folder, launcher):
