@@ -13,6 +13,9 @@ import sys
 import time
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
+from check_program import words_of
+
 POINTS = ("begin", "input", "forward", "loss", "backward", "exchange", "reduce", "norm", "step", "save")
 # pipeline, data, tensor, stage of sharded state
 MESHES = ((1, 3, 1, 0), (2, 2, 1, 0), (1, 3, 1, 3), (2, 1, 2, 0), (3, 1, 1, 0), (1, 1, 3, 0), (1, 3, 1, 1))
@@ -25,9 +28,7 @@ def run(program, folder, launcher, point, how, mesh):
     ranks = mesh[0] * mesh[1] * mesh[2]
     begun = time.time()
     done = subprocess.run(launcher + [str(ranks), program, point, how, *map(str, mesh), str(folder)], capture_output=True, text=True, timeout=PATIENCE)
-    # Open MPI's notice of an abort may fall into the middle of a rank's sentence.
-    said = re.sub(r"-{70,}\nMPI_ABORT was invoked.*?\n-{70,}\n", "", done.stdout + done.stderr, flags=re.S)
-    return done.returncode, said, time.time() - begun
+    return done.returncode, words_of(done), time.time() - begun
 
 
 def main(how, program, folder, launcher):

@@ -10,12 +10,18 @@ The launcher may be empty: then ranks are threads only, what would have needed p
 of a test that was skipped.
 """
 import os
+import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 SKIPPED = 4  # the exit status that ctest counts as skipped
+
+
+def words_of(done):
+    """What a process that has ended said, without Open MPI's notice of an abort, which may fall into the middle of a rank's sentence."""
+    return re.sub(r"-{70,}\nMPI_ABORT was invoked.*?\n-{70,}\n", "", done.stdout + done.stderr, flags=re.S)
 
 
 class Check:
@@ -35,7 +41,7 @@ class Check:
     def run(self, *arguments, ranks=1, program=None, fails=False):
         """What the program said; an error if it ended otherwise than expected."""
         done = subprocess.run(self.command(arguments, ranks, program), stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=200)
-        said = done.stdout + done.stderr
+        said = words_of(done)
         assert (done.returncode != 0) == fails, f"{arguments} on {ranks} ranks ended with {done.returncode}:\n{said}"
         return said
 
