@@ -76,4 +76,30 @@ TEST_CASE("a flat line of equal accuracies still has an axis") {
   CHECK(numbers_of(text, "cy=\"").size() == 3);
 }
 
+TEST_CASE("errors above 1 and below 0 stay on the page, beside others and alone") {
+  auto const page = [](std::vector<double> const& errors) {
+    stage_list l;
+    for (double const e : errors) l.add({"s", e, 1, 1, 1000, 1});
+    auto const text = svg(l);
+    auto y = numbers_of(text, "cy=\"");
+    REQUIRE(y.size() == errors.size());
+    for (double const v : y) CHECK((v >= 84 && v <= 430));
+    for (double const v : numbers_of(text, "y1=\"")) CHECK((v >= 84 && v <= 430));
+    CHECK((count(text, " %</text>") >= 2 && count(text, " %</text>") <= 9));
+    CHECK_THAT(text, !ContainsSubstring(">-0 %") && !ContainsSubstring(">-0.0 %") && !ContainsSubstring("nan") &&
+                         !ContainsSubstring("inf"));
+    return y;
+  };
+  auto const y = page({0.02, 1.0, 1.5, 3.0});
+  CHECK((y[0] < y[1] && y[1] < y[2] && y[2] < y[3]));
+  CHECK(std::abs((y[3] - y[2]) - 3 * (y[2] - y[1])) <= 0.4);  // coordinates are rounded to 0.1
+  auto const alone = page({2.5, 2.6});
+  CHECK(alone[0] < alone[1]);
+  auto const below = page({-0.5, 0.0});
+  CHECK(below[0] < below[1]);
+  page({1.0001, 1.0002});
+  page({0.5, 1e300});
+  page({1e300, -1e300, 0.5});
+}
+
 }  // namespace

@@ -31,24 +31,27 @@ namespace detail {
 /// Axis ranges and the maps from data to the page.
 struct picture_frame {
   static constexpr double left = 92, right = 856, top = 84, bottom = 430;
+  /// An error beyond this is drawn at the edge of the frame; its label says the number.
+  static constexpr double most_error = 1e4;
   double low_bytes, high_bytes, low, high, step;
 
   PLEAT_ONCE explicit picture_frame(std::vector<stage> const& stages) {
-    double a = 1e300, b = 0, e0 = 1, e1 = 0;
+    double a = 1e300, b = 0, e0 = most_error, e1 = -most_error;
     for (auto const& s : stages) {
       a = std::min(a, std::max(1.0, static_cast<double>(s.bytes)));
       b = std::max(b, std::max(1.0, static_cast<double>(s.bytes)));
-      e0 = std::min(e0, s.test_error);
-      e1 = std::max(e1, s.test_error);
+      e0 = std::clamp(s.test_error, -most_error, e0);
+      e1 = std::clamp(s.test_error, e1, most_error);
     }
     low_bytes = a / 1.8;
     high_bytes = b * 1.8;
     // Accuracy in percent; at least half a point of height, so that noise does not look like a mountain.
     double lo = 100 * (1 - e1), hi = 100 * (1 - e0);
     double const margin = std::max(0.25, 0.25 * (hi - lo));
-    lo = std::max(0.0, lo - margin);
-    hi = std::min(100.0, hi + margin);
-    if (hi - lo < 0.5) lo = std::max(0.0, hi - 0.5), hi = lo + 0.5;
+    // The margin ends at 0 and 100 %; errors of a user's own (above 1, or below 0) take the axis beyond.
+    lo = std::max(std::min(0.0, lo), lo - margin);
+    hi = std::min(std::max(100.0, hi), hi + margin);
+    if (hi - lo < 0.5) lo = std::max(std::min(0.0, lo), hi - 0.5), hi = lo + 0.5;
     step = round_step(hi - lo, 6);
     low = std::floor(lo / step + 1e-9) * step;
     high = std::ceil(hi / step - 1e-9) * step;
@@ -56,7 +59,9 @@ struct picture_frame {
   [[nodiscard]] double x(double bytes) const {
     return left + (right - left) * std::log(bytes / low_bytes) / std::log(high_bytes / low_bytes);
   }
-  [[nodiscard]] double y(double percent) const { return bottom - (bottom - top) * (percent - low) / (high - low); }
+  [[nodiscard]] double y(double percent) const {
+    return bottom - (bottom - top) * (std::clamp(percent, low, high) - low) / (high - low);
+  }
 };
 
 PLEAT_ONCE void draw_axes(std::string& svg, picture_frame const& f) {
@@ -69,7 +74,7 @@ PLEAT_ONCE void draw_axes(std::string& svg, picture_frame const& f) {
            format(f.step < 0.095  ? "%.2f"
                   : f.step < 0.95 ? "%.1f"
                                   : "%.0f",
-                  v) +
+                  std::abs(v) < 0.5 * f.step ? 0.0 : v) +  // a sum of steps may miss 0 by a rounding
            " %</text>\n";
   }
   // Ticks at 1, 2, 5 times powers of ten; only 1 and powers where the axis is long.
