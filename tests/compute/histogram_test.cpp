@@ -65,3 +65,24 @@ TEST_CASE("ranges without an extent or with a denormal one lose no value", "[com
   CHECK(counts_of({2, 2, 3}, 2, 2, false) == std::vector<index_t>{0, 0, 0, 2});
   CHECK(counts_of({0, 1, 2, 3, 4}, 0, 4, false) == std::vector<index_t>{1, 1, 1, 2});
 }
+
+TEMPLATE_TEST_CASE("a range wider than the largest number has equal bins", "[compute][histogram]", float, double) {
+  using T = TestType;
+  T const most = std::numeric_limits<T>::max(), q = most / 4;  // bins of 2q
+  std::vector<T> const x{-most,
+                         -3 * q,
+                         -q,
+                         0,
+                         q,
+                         3 * q,
+                         most,
+                         std::numeric_limits<T>::infinity(),
+                         -std::numeric_limits<T>::infinity(),
+                         std::numeric_limits<T>::quiet_NaN()};
+  for (int const threads : {1, 2}) {
+    guarded<index_t> counts(4, 0);
+    compute::histogram(instance(threads), static_cast<index_t>(x.size()), x.data(), -most, most, 4, counts.data());
+    CHECK(counts.intact());
+    CHECK(std::vector<index_t>{counts[0], counts[1], counts[2], counts[3]} == std::vector<index_t>{2, 1, 2, 2});
+  }
+}

@@ -79,6 +79,19 @@ template <class T, bool Absolute> struct equal_bins {
   }
 };
 
+/// Over a range wider than T's largest number: of halves, which have no overflow.
+template <class T> struct wide_bins {
+  T const* x;
+  T low, high, scale;  // scale: bins per unit of the halves
+  index_t bins;
+  PLEAT_INLINE index_t operator()(index_t i) const {
+    T const v = x[i];
+    if (!(v >= low && v <= high)) return -1;
+    T const b = (v * T(0.5) - low * T(0.5)) * scale;
+    return b < static_cast<T>(bins) ? static_cast<index_t>(b) : bins - 1;
+  }
+};
+
 }  // namespace detail
 
 /// counts[b] += how many x[i] lie in bin b of `bins` equal bins over [low, high], high included. Values outside and NaN
@@ -86,8 +99,13 @@ template <class T, bool Absolute> struct equal_bins {
 /// only added to.
 template <class Space, class T>
 void histogram(Space const& space, index_t n, T const* x, T low, T high, index_t bins, index_t* counts) {
-  detail::count_into(space, n, detail::equal_bins<T, false>{x, low, high, static_cast<T>(bins) / (high - low), bins},
-                     bins, counts);
+  if (T const width = high - low; math::is_finite(width))
+    detail::count_into(space, n, detail::equal_bins<T, false>{x, low, high, static_cast<T>(bins) / width, bins}, bins,
+                       counts);
+  else
+    detail::count_into(space, n,
+                       detail::wide_bins<T>{x, low, high, static_cast<T>(bins) / (high * T(0.5) - low * T(0.5)), bins},
+                       bins, counts);
 }
 
 /// The same for |x[i]| over [0, high]: what a percentile observer collects.
