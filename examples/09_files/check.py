@@ -84,6 +84,16 @@ elif what == "by_hand":
     safetensors(scratch / "dense.safetensors", {"w": ("F32", [2, 3], struct.pack("<6f", 1, 0, 2, 0, 3, 0))})
     w = {x["name"]: x for x in figures(scratch / "a.safetensors", "--against", scratch / "dense.safetensors")["weights"]}
     assert w["w"]["error"] == {"max": 0, "frobenius": 0, "source": "measured"}, w
+    # names that only one of the files has are listed, on both sides
+    f = figures(scratch / "a.safetensors", "--against", scratch / "dense.safetensors")
+    assert f["only_here"] == ["b"] and f["only_there"] == [], f
+    f = figures(scratch / "dense.safetensors", "--against", scratch / "a.safetensors")
+    assert f["only_here"] == [] and f["only_there"] == ["b"], f
+    said = run(scratch / "a.safetensors", "--against", scratch / "dense.safetensors")
+    assert "only here (1): b\n" in said and "only there" not in said, said
+    said = run(scratch / "dense.safetensors", "--against", scratch / "a.safetensors")
+    assert "only there (1): b\n" in said and "only here" not in said, said
+    assert "only_here" not in figures(scratch / "a.safetensors")
     # GGUF: a type that is a form, a plain one, one that pleat has no form for
     gguf(scratch / "m.gguf", {"q": (8, [32, 2], bytes(68)), "f": (0, [3], struct.pack("<3f", 1, 2, 3)), "k": (10, [256], bytes(84))}, {"general.architecture": "test", "general.name": "n"})
     f = figures(scratch / "m.gguf", "--check")

@@ -4,7 +4,7 @@
 // effective bits and error.
 //
 //   inspect small.safetensors
-//   inspect small.safetensors --against large.safetensors       measures the error against another file's weights of the same names
+//   inspect small.safetensors --against large.safetensors       measures the error against another file's weights of the same names, and lists names that only one of them has
 //   inspect model.gguf --json figures.json                      the same figures for programs (without a path: to the standard output)
 #include <pleat/io/checkpoint.hpp>
 #include <pleat/io/decode.hpp>
@@ -17,7 +17,9 @@
 
 #include <cstdio>
 #include <iostream>
+#include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "../other_files.hpp"
@@ -134,6 +136,24 @@ void print(nlohmann::json const& j) {
             << " bytes: " << number("%.4g", j["effective_bits"]) << " bits each\n";
 }
 
+/// The names without a counterpart, on both sides: what was not compared.
+void compare_names(nlohmann::json& j, std::vector<std::string> const& here, io::weight_file const& against) {
+  std::set<std::string> const mine(here.begin(), here.end());
+  j["only_here"] = nlohmann::json::array();
+  j["only_there"] = nlohmann::json::array();
+  for (auto const& name : mine)
+    if (!against.find(name)) j["only_here"].push_back(name);
+  for (auto const& w : against.weights())
+    if (!mine.contains(w.name)) j["only_there"].push_back(w.name);
+}
+void print_names(nlohmann::json const& j) {
+  for (auto const& [key, words] : {std::pair{"only_here", "only here"}, std::pair{"only_there", "only there"}}) {
+    std::string line;
+    for (auto const& name : j[key]) line += (line.empty() ? " " : ", ") + shown(name, 60);
+    if (!line.empty()) std::cout << words << " (" << j[key].size() << "):" << line << '\n';
+  }
+}
+
 int run(options const& o) {
   if (o.json != "-") demand_other_files({{"--json", o.json}}, {{"FILE", o.file}, {"--against", o.against}});
   struct stat s {};
@@ -143,6 +163,7 @@ int run(options const& o) {
   if (!o.against.empty()) against.emplace(o.against);
   io::weight_file const* const other = against ? &*against : nullptr;
   bool const words = o.json != "-";
+  std::vector<std::string> names;
   if (folder) {
     auto const c = io::load_checkpoint(o.file);
     if (!c.notice.empty()) std::cerr << c.notice << '\n';
@@ -151,7 +172,9 @@ int run(options const& o) {
     for (auto const& [name, value] : c.state) j["state"][name] = value;
     if (words) std::cout << "checkpoint, step " << c.step << '\n';
     for (auto const& [name, group] : c.tensors) {
-      j["groups"][name] = look(io::weights_of(group, "inspect"), o, other);
+      auto const weights = io::weights_of(group, "inspect");
+      for (auto const& w : weights) names.push_back(w.name);
+      j["groups"][name] = look(weights, o, other);
       if (words) {
         std::cout << "\ngroup " << name << '\n';
         print(j["groups"][name]);
@@ -159,6 +182,7 @@ int run(options const& o) {
     }
   } else {
     io::weight_file const f(o.file);
+    for (auto const& w : f.weights()) names.push_back(w.name);
     j.update(look(f.weights(), o, other));
     j["format"] = f.format();
     j["file_bytes"] = static_cast<std::uint64_t>(s.st_size);
@@ -171,6 +195,10 @@ int run(options const& o) {
         for (auto const& [key, value] : f.metadata()) std::cout << shown(key, 60) << ": " << shown(value, 100) << '\n';
       print(j);
     }
+  }
+  if (other) {
+    compare_names(j, names, *other);
+    if (words) print_names(j);
   }
   if (o.json == "-") std::cout << j.dump(2) << '\n';
   else if (!o.json.empty()) io::write_file(o.json, j.dump(2) + "\n");
@@ -185,7 +213,9 @@ int main(int argc, char** argv) {
       "Lists the weights of a safetensors or GGUF file, or of a checkpoint folder: form, shape, bytes, effective bits, "
       "error");
   app.add_option("file", o.file, "the file, or the folder of a checkpoint")->required()->type_name("FILE");
-  app.add_option("--against", o.against, "measure the error against the weights of the same names in this file")
+  app.add_option("--against", o.against,
+                 "measure the error against the weights of the same names in this file; list the names that only one "
+                 "of them has")
       ->type_name("FILE");
   app.add_flag("--check", o.check, "decode every weight that can be decoded: what the file claims is tried");
   app.add_flag("--metadata", o.metadata, "print the text entries of the metadata");
