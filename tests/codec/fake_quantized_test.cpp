@@ -227,6 +227,24 @@ TEST_CASE("gradients that are zero, or not finite, count as what they are") {
   }
 }
 
+TEST_CASE("steps of 16 bits: what they cannot hold is refused, subnormal ones are rounded as the form rounds them") {
+  auto c = make_context();
+  extents const shape{1, 32};
+  encoded<fake> w(c, shape, std::vector<float>(32, 131000.0f));
+  w.storage.grid = codec::grid_of<codec::q8_0<float>>();
+  REQUIRE(w.storage.grid.half_steps);
+  fake::set_steps(c, shape, {65519.0f}, w.storage);  // rounds to the largest
+  CHECK(w.decode(c) == std::vector<float>(32, 131008.0f));
+  for (float const step : {65520.0f, 1e30f})
+    CHECK_THROWS_MATCHES(fake::set_steps(c, shape, {step}, w.storage), pleat::error,
+                         MessageMatches(ContainsSubstring("step 0 is ") && ContainsSubstring("which end at 65504")));
+  CHECK(w.decode(c) == std::vector<float>(32, 131008.0f));
+  fake::set_steps(c, shape, {0x1.2p-24f}, w.storage);  // to 2^-24, the least
+  CHECK(w.decode(c) == std::vector<float>(32, 127 * 0x1p-24f));
+  fake::set_steps(c, shape, {0x1p-26f}, w.storage);  // to 0: the codes are, too
+  CHECK(w.decode(c) == std::vector<float>(32, 0.0f));
+}
+
 TEST_CASE(
     "parts of a weight: steps, masks and what moves the steps are cut with it, and joined the file has the same "
     "bytes") {

@@ -213,7 +213,7 @@ template <class T> struct fake_quantized {
   }
 
   /// Steps of one's own, one per row or group; they have not moved yet. \throws error for a number of them that does
-  /// not fit, or one that is negative or not finite
+  /// not fit, or one that is negative or not finite, as 16 bits too where the grid has such steps
   template <class Space>
   static void set_steps(context<Space>& c, extents const& shape, std::vector<float> const& steps, storage<Space>& s) {
     if (static_cast<index_t>(steps.size()) != s.grid.steps(shape))
@@ -226,6 +226,11 @@ template <class T> struct fake_quantized {
                     "step " + std::to_string(i) + " is " + pleat::detail::number_text(steps[i]) +
                         ", expected a finite number that is not negative",
                     "Look at what the steps were computed from; 0 is for rows of zeros"};
+      else if (s.grid.half_steps && !std::isfinite(static_cast<float>(half(steps[i]))))
+        throw error{"codec::fake_quantized::set_steps",
+                    "step " + std::to_string(i) + " is " + pleat::detail::number_text(steps[i]) +
+                        ", and this grid's steps are numbers of 16 bits, which end at 65504",
+                    "Use a form with wide steps (int8), or scale the weights down"};
     set_learned(c, shape, learned_steps::begin(steps, s.grid.group), s);
   }
   /// Steps and what moves them, as they were kept. \throws error for a number of them that does not fit
