@@ -188,6 +188,21 @@ TEST_CASE("low rank: rows of the left factor, columns of the right one; numbers 
   }
 }
 
+TEST_CASE("factors whose rank is the whole weight's may be wider than each piece") {
+  auto c = make_context();
+  using factors = codec::factors<float>;
+  for (extents const& shape : {extents{6, 3}, extents{3, 6}}) {
+    auto const part = [&](char const* suffix, extents const& e, unsigned seed) {
+      auto const v = numbers(e.size(), seed);
+      return codec::file_tensor{suffix, pleat::dtype::f32, e, codec::detail::bytes_of(std::span<float const>(v))};
+    };
+    std::vector<codec::file_tensor> const parts{part(".left", {shape[0], 5}, 1), part(".right", {5, shape[1]}, 2)};
+    encoded<factors> w(shape);
+    factors::from_file(c, shape, parts, w.storage);
+    check_cuts(c, w);
+  }
+}
+
 TEST_CASE("parts that were encoded each by itself are refused") {
   auto c = make_context();
   extents const whole{8, 64}, half{8, 32};

@@ -54,6 +54,7 @@ struct split_factors {
   std::vector<file_tensor> apart;  ///< csr's; none without S
   index_t rank = 0;
 };
+/// \param shape of the weight whose rank it is: of the whole one, where the parts are a piece's
 /// \throws error for parts that are no two factors, each in one form
 [[nodiscard]] inline split_factors split(std::string const& call, extents const& shape,
                                          std::span<file_tensor const> parts) {

@@ -356,7 +356,7 @@ template <class Space>
 std::vector<file_tensor> factored_weight<Space>::join(extents const& shape, int dim,
                                                       std::span<weight_piece const> pieces) {
   std::vector<split_factors> all;
-  for (auto const& p : pieces) all.push_back(split("codec::factors::join", p.shape, p.parts));
+  for (auto const& p : pieces) all.push_back(split("codec::factors::join", shape, p.parts));
   auto const& first = all.front();
   index_t const rank = first.rank;
   auto const joined = [&](factor_parts split_factors::*side, extents const& e, bool cut) {
